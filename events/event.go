@@ -171,16 +171,50 @@ func Digest(message []byte) [16]byte {
 // Same says whether two copies of one identity say the same: the fields of
 // the table in contract 2 after normalising, extended_data as a JSON value.
 // What the intake added does not count, nor do fields it does not know.
-func (e *Event) Same(o *Event) bool {
-	return e.Key() == o.Key() && e.Seq == o.Seq && e.Kind == o.Kind && e.Reason == o.Reason &&
-		e.ErrorCode == o.ErrorCode && e.Via == o.Via && e.OccurredAt.Equal(o.OccurredAt) &&
-		e.HasMonotonic == o.HasMonotonic && e.MonotonicMS == o.MonotonicMS && e.BootID == o.BootID &&
-		e.Platform == o.Platform && e.Family == o.Family && e.DeviceID == o.DeviceID &&
-		e.SDKVersion == o.SDKVersion && e.AppVersion == o.AppVersion && e.OS == o.OS &&
-		e.Network == o.Network && e.Carrier == o.Carrier && e.Region == o.Region &&
-		e.RoomSessionID == o.RoomSessionID && e.RetryWindowMS == o.RetryWindowMS &&
-		e.Attributes == o.Attributes && e.Count == o.Count && e.Why == o.Why &&
-		e.Update == o.Update && e.PeerUserID == o.PeerUserID && sameJSON(e.ExtendedData, o.ExtendedData)
+func (e *Event) Same(o *Event) bool { return e.Differs(o) == "" }
+
+// Differs names the first field in which two copies of an identity differ, or
+// is empty where they say the same.
+func (e *Event) Differs(o *Event) string {
+	for _, f := range [...]struct {
+		name string
+		same bool
+	}{
+		{"kind", e.Kind == o.Kind},
+		{"reason", e.Reason == o.Reason},
+		{"error_code", e.ErrorCode == o.ErrorCode},
+		{"occurred_at", e.OccurredAt.Equal(o.OccurredAt)},
+		{"extended_data", sameJSON(e.ExtendedData, o.ExtendedData)},
+		{"via", e.Via == o.Via},
+		{"monotonic_ms", e.HasMonotonic == o.HasMonotonic && e.MonotonicMS == o.MonotonicMS},
+		{"boot_id", e.BootID == o.BootID},
+		{"platform", e.Platform == o.Platform},
+		{"family", e.Family == o.Family},
+		{"device_id", e.DeviceID == o.DeviceID},
+		{"sdk_version", e.SDKVersion == o.SDKVersion},
+		{"app_version", e.AppVersion == o.AppVersion},
+		{"os", e.OS == o.OS},
+		{"network", e.Network == o.Network},
+		{"carrier", e.Carrier == o.Carrier},
+		{"region", e.Region == o.Region},
+		{"room_session_id", e.RoomSessionID == o.RoomSessionID},
+		{"retry_window_ms", e.RetryWindowMS == o.RetryWindowMS},
+		{"attributes", e.Attributes == o.Attributes},
+		{"count", e.Count == o.Count},
+		{"why", e.Why == o.Why},
+		{"update", e.Update == o.Update},
+		{"peer_user_id", e.PeerUserID == o.PeerUserID},
+		{"seq", e.Seq == o.Seq},
+		{"app_id", e.AppID == o.AppID},
+		{"room_id", e.RoomID == o.RoomID},
+		{"user_id", e.UserID == o.UserID},
+		{"session_id", e.SessionID == o.SessionID},
+	} {
+		if !f.same {
+			return f.name
+		}
+	}
+	return ""
 }
 
 func sameJSON(a, b []byte) bool {

@@ -82,7 +82,7 @@ func milliseconds(raw []byte) (float64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || math.Abs(f) > 1<<53 {
+	if err != nil || math.Abs(f) > 1e15 {
 		return 0, false
 	}
 	return f, true
@@ -178,4 +178,13 @@ func attributeText(v []byte) string {
 		return unquote(v)
 	}
 	return string(v)
+}
+
+// CanonicalAttributes spells a map of attributes the one way that compares.
+func CanonicalAttributes(raw []byte) (string, error) {
+	s, r := attributes(raw)
+	if r != nil {
+		return "", r
+	}
+	return s, nil
 }

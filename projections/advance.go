@@ -1,0 +1,31 @@
+package projections
+
+import "roomtrail/events"
+
+// SaveFrom is the number of facts from which on a session's state is kept
+// beside its rows: below it, folding the facts again costs less than keeping
+// the state.
+const SaveFrom = 16
+
+// NeedsFacts says whether Advance needs the facts that were folded before:
+// where no state is kept, or where a fresh fact does not come after it.
+func NeedsFacts(saved *Session, fresh []events.Stored) bool {
+	return saved == nil || !saved.Appends(fresh)
+}
+
+// Advance takes fresh facts into a session: saved is its kept state or nil,
+// old its earlier facts (only where NeedsFacts). It returns the new state,
+// the rows that are new or changed, and the keys of rows that are gone.
+func Advance(profiles Profiles, saved *Session, old, fresh []events.Stored) (*Session, Rows, Gone) {
+	if !NeedsFacts(saved, fresh) {
+		return saved, saved.Append(profiles, fresh), Gone{}
+	}
+	before, rowsBefore := Fold(profiles, old)
+	if before.Appends(fresh) {
+		return before, before.Append(profiles, fresh), Gone{}
+	}
+	all := make([]events.Stored, 0, len(old)+len(fresh))
+	after, rowsAfter := Fold(profiles, append(append(all, old...), fresh...))
+	changed, gone := Diff(rowsBefore, rowsAfter)
+	return after, changed, gone
+}

@@ -1,0 +1,173 @@
+package projections
+
+import (
+	"time"
+
+	"roomtrail/events"
+	"roomtrail/room"
+)
+
+// Maybe is a number that may be null.
+type Maybe struct {
+	N     int64
+	Known bool
+}
+
+func known(n int64) Maybe { return Maybe{n, true} }
+
+// Described are the columns that say where an event came from. Empty is null.
+type Described struct {
+	DeviceID, Platform, SDKVersion, AppVersion string
+	Family                                     events.Family
+	Network, Carrier, Region                   string
+}
+
+// Login is one stay of one user in one room, from Logining to its end: a row
+// of the view sessions. Zero times and empty strings are null; durations are
+// whole milliseconds by contract 4.2.
+type Login struct {
+	No int
+	Described
+	OS, RoomSessionID, Via string
+
+	FirstAt        time.Time // happened_at of its first event
+	LoginStartedAt time.Time
+	LoginedAt      time.Time
+	TimeToLoginMS  Maybe
+	LoginErrorCode Maybe
+	CallerFault    bool
+
+	EndedAt      time.Time
+	EndedBy      string // an end reason, or superseded
+	EndErrorCode Maybe
+
+	State           events.Reason
+	Interruptions   int
+	ConnectedMS     int64
+	ReconnectingMS  int64
+	LastEventAt     time.Time
+	LastAliveAt     time.Time
+	ClosingSaid     bool // the app's last word was that it closes
+	FirstReceivedAt time.Time
+	LastReceivedAt  time.Time
+	MissingEvents   int64
+	IsImport        bool
+
+	Limits // those valid at FirstAt
+}
+
+// Ended says whether the login is over.
+func (l *Login) Ended() bool { return l.EndedBy != "" }
+
+// Interruption is one Reconnecting up to its outcome.
+type Interruption struct {
+	LoginNo, No int
+	Described
+	StartedAt       time.Time
+	EndedAt         time.Time
+	StartReceivedAt time.Time
+	EndReceivedAt   time.Time
+	Outcome         string // empty while open
+	DurationMS      Maybe
+	ErrorCode       int64
+	EndErrorCode    Maybe
+	IsImport        bool
+
+	HeartbeatTimeoutMS, RetryWindowMS int64 // those valid at StartedAt
+}
+
+// Kick is a login ended by a KickOut; what else there is to say of it stands
+// in its login.
+type Kick struct {
+	LoginNo           int
+	KickedAt          time.Time
+	ReceivedAt        time.Time
+	ErrorCode         int64
+	Reason            string
+	Attribution       string
+	SessionAgeMS      int64
+	WhileReconnecting bool
+	Message           string
+	HasMessage        bool
+	IsImport          bool
+}
+
+// Anomaly is a broken rule, on the event that broke it.
+type Anomaly struct {
+	Seq        int64
+	Kind       string
+	Ref        events.Ref
+	Detail     string
+	Platform   string
+	SDKVersion string
+	HappenedAt time.Time
+}
+
+// Mark is what the fold found of one message of the log.
+type Mark struct {
+	Ref        events.Ref
+	IsCopy     bool // a later copy of its identity
+	Previous   events.Reason
+	Transition room.Rating // empty where it is no state event, or a copy
+}
+
+// Rows are what a fold yields.
+type Rows struct {
+	Logins        []Login
+	Interruptions []Interruption
+	Kicks         []Kick
+	Anomalies     []Anomaly
+	Marks         []Mark
+}
+
+// Keys of rows within their session.
+type (
+	InterruptionKey struct{ LoginNo, No int }
+	AnomalyKey      struct {
+		Seq  int64
+		Kind string
+	}
+)
+
+// Gone are the keys of rows that a late event made disappear.
+type Gone struct {
+	Logins        []int
+	Interruptions []InterruptionKey
+	Kicks         []int
+	Anomalies     []AnomalyKey
+}
+
+// Diff says which rows of after are new or changed, and which of before are
+// gone. Both are complete rows of one session.
+func Diff(before, after Rows) (Rows, Gone) {
+	var changed Rows
+	var gone Gone
+	changed.Logins, gone.Logins = diff(before.Logins, after.Logins, func(r Login) int { return r.No })
+	changed.Interruptions, gone.Interruptions = diff(before.Interruptions, after.Interruptions,
+		func(r Interruption) InterruptionKey { return InterruptionKey{r.LoginNo, r.No} })
+	changed.Kicks, gone.Kicks = diff(before.Kicks, after.Kicks, func(r Kick) int { return r.LoginNo })
+	changed.Anomalies, gone.Anomalies = diff(before.Anomalies, after.Anomalies,
+		func(r Anomaly) AnomalyKey { return AnomalyKey{r.Seq, r.Kind} })
+	changed.Marks, _ = diff(before.Marks, after.Marks, func(r Mark) events.Ref { return r.Ref })
+	return changed, gone
+}
+
+func diff[R, K comparable](before, after []R, key func(R) K) (changed []R, gone []K) {
+	old := make(map[K]R, len(before))
+	for _, r := range before {
+		old[key(r)] = r
+	}
+	for _, r := range after {
+		k := key(r)
+		if was, ok := old[k]; !ok || was != r {
+			changed = append(changed, r)
+		}
+		delete(old, k)
+	}
+	for _, r := range before {
+		if _, ok := old[key(r)]; ok {
+			gone = append(gone, key(r))
+		}
+	}
+	return changed, gone
+}

@@ -1,0 +1,197 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"roomtrail/events"
+	"roomtrail/projections"
+)
+
+// Apply commits one batch. It is the only writer of facts and derived rows:
+//
+//  1. lock the position; another epoch means fenced, another place means that
+//     an earlier commit's reply was lost, and nothing is applied
+//  2. put what could not be read into quarantine
+//  3. name the sets that the batch touches
+//  4. load kept states, and the earlier facts of sets that must be folded anew
+//  5. write the facts
+//  6. fold
+//  7. write the rows that changed, remove those that are gone, keep states
+//  8. move the position
+//  9. commit: before this line nothing has happened, after it all has
+func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch events.Batch) (events.Position, error) {
+	if err := contiguous(from, batch.Facts); err != nil {
+		return from, err
+	}
+	if err := m.makePartitions(ctx, batch.Facts); err != nil {
+		return from, err
+	}
+	conn, err := m.pool.Acquire(ctx)
+	if err != nil {
+		return from, fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Release()
+	if err := m.stage(ctx, conn.Conn()); err != nil {
+		return from, err
+	}
+	var next events.Position
+	var named map[[16]byte]identity
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
+		moved, err := lock(ctx, tx, from) // 1
+		if err != nil || moved != nil {
+			if moved != nil {
+				next = *moved
+			}
+			return err
+		}
+		facts, err := quarantine(ctx, tx, batch.Facts) // 2
+		if err != nil {
+			return err
+		}
+		sets, owners, made, err := m.name(ctx, tx, facts) // 3
+		if err != nil {
+			return err
+		}
+		if err := load(ctx, tx, sets); err != nil { // 4
+			return err
+		}
+		if err := copyFacts(ctx, tx, facts, owners); err != nil { // 5
+			return err
+		}
+		profiles, err := loadProfiles(ctx, tx)
+		if err != nil {
+			return err
+		}
+		var w writes
+		for _, set := range sets { // 6
+			set.state, set.rows, set.gone = projections.Advance(profiles, set.saved, set.old, set.fresh)
+			w.add(set, from.Seq)
+		}
+		if err := w.write(ctx, tx); err != nil { // 7
+			return err
+		}
+		next, err = m.move(ctx, tx, from, batch) // 8
+		named = made
+		return err
+	}) // 9
+	if err != nil {
+		return from, err
+	}
+	m.remember(named)
+	return next, nil
+}
+
+// contiguous guards against a reader that skips: a hole halts.
+func contiguous(from events.Position, facts []events.Stored) error {
+	want := from.Seq + 1
+	for i := range facts {
+		if got := facts[i].Ref.Seq; got != want {
+			return &events.HaltError{Why: fmt.Sprintf("stream sequence %d follows %d in partition %d/%d; messages %d to %d are missing",
+				got, want-1, from.Generation, from.Partition, want, got-1)}
+		}
+		want++
+	}
+	return nil
+}
+
+// lock takes the position row. It returns the stored position where that is
+// another than from under the same epoch.
+func lock(ctx context.Context, tx pgx.Tx, from events.Position) (*events.Position, error) {
+	p := from
+	err := tx.QueryRow(ctx, `
+SELECT seq, coalesce(log_created, 'epoch'), coalesce(digest, '00000000-0000-0000-0000-000000000000'), epoch
+FROM roomtrail.positions
+WHERE version = $1 AND generation = $2 AND partition = $3
+FOR UPDATE`, projections.Version, from.Generation, from.Partition).Scan(&p.Seq, &p.LogCreated, &p.Digest, &p.Epoch)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("lock position: %w", err)
+	case p.Epoch != from.Epoch:
+		return nil, projections.ErrFenced
+	case p.Seq != from.Seq:
+		p.LogCreated = p.LogCreated.UTC()
+		return &p, nil
+	}
+	return nil, nil
+}
+
+// quarantine sets aside what could not be read and returns the rest.
+func quarantine(ctx context.Context, tx pgx.Tx, facts []events.Stored) ([]events.Stored, error) {
+	good := facts[:0:0]
+	for i := range facts {
+		f := &facts[i]
+		if f.Err == nil {
+			continue
+		}
+		if good == nil {
+			good = append(make([]events.Stored, 0, len(facts)), facts[:i]...)
+		}
+		_, err := tx.Exec(ctx, `
+INSERT INTO roomtrail.quarantine (generation, partition, stream_seq, reason, bytes)
+VALUES ($1, $2, $3, $4, $5)`, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), f.Err.Error(), f.Raw)
+		if err != nil {
+			return nil, fmt.Errorf("quarantine %s: %w", f.Ref, err)
+		}
+	}
+	if good == nil {
+		return facts, nil
+	}
+	good = good[:0]
+	for i := range facts {
+		if facts[i].Err == nil {
+			good = append(good, facts[i])
+		}
+	}
+	return good, nil
+}
+
+// move writes the position after the batch.
+func (m *ReadModel) move(ctx context.Context, tx pgx.Tx, from events.Position, batch events.Batch) (events.Position, error) {
+	last := &batch.Facts[len(batch.Facts)-1]
+	next := from
+	next.Seq, next.LogCreated, next.Digest = last.Ref.Seq, batch.LogCreated, last.Digest
+	tag, err := tx.Exec(ctx, `
+UPDATE roomtrail.positions
+SET seq = $6, log_created = $7, digest = $8, log_last = $9, applied_at = $10,
+    lease_until = now() + $11::interval, halted = NULL, updated_at = now()
+WHERE version = $1 AND generation = $2 AND partition = $3 AND epoch = $4 AND seq = $5`,
+		projections.Version, from.Generation, from.Partition, from.Epoch, int64(from.Seq),
+		int64(next.Seq), next.LogCreated, next.Digest, int64(max(batch.LogLast, next.Seq)), last.StoredAt, m.config.Lease)
+	if err != nil {
+		return from, fmt.Errorf("move position: %w", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return from, projections.ErrFenced
+	}
+	return next, nil
+}
+
+// makePartitions makes the months of the facts that the batch needs, outside
+// the transaction, since making one locks the parent for a moment.
+func (m *ReadModel) makePartitions(ctx context.Context, facts []events.Stored) error {
+	for i := range facts {
+		t := facts[i].StoredAt.UTC()
+		name := t.Format("events_y2006m01")
+		m.mu.Lock()
+		known := m.months[name]
+		m.mu.Unlock()
+		if known {
+			continue
+		}
+		start := time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
+		_, err := m.pool.Exec(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS roomtrail.%s
+PARTITION OF roomtrail.events FOR VALUES FROM ('%s') TO ('%s')`,
+			name, start.Format(time.RFC3339), start.AddDate(0, 1, 0).Format(time.RFC3339)))
+		if err != nil && !isDuplicate(err) {
+			return fmt.Errorf("make partition %s: %w", name, err)
+		}
+		m.mu.Lock()
+		m.months[name] = true
+		m.mu.Unlock()
+	}
+	return nil
+}

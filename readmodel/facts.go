@@ -1,0 +1,141 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"roomtrail/events"
+)
+
+// factColumns is the order in which factRow gives its values.
+var factColumns = []string{
+	"stored_at", "generation", "partition", "stream_seq", "set_id", "seq", "kind", "reason", "error_code",
+	"extended_data", "via", "occurred_at", "happened_at", "received_at", "clock_offset_ms", "monotonic_ms",
+	"boot_id", "platform", "family", "device_id", "sdk_version", "app_version", "os", "network", "carrier",
+	"region", "room_session_id", "retry_window_ms", "attributes", "lost_count", "why", "peer_update",
+	"peer_user_id", "source", "trust", "is_import", "salt",
+}
+
+func factRow(f *events.Stored, setID int64, row []any) []any {
+	return append(row,
+		f.StoredAt, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), setID, f.Seq, string(f.Kind),
+		ifAny(f.IsState(), f.Reason.String()), ifAny(f.IsState(), f.ErrorCode),
+		ifAny(f.ExtendedData != nil, f.ExtendedData), text(f.Via),
+		f.OccurredAt, f.HappenedAt(), f.ReceivedAt, ifAny(f.HasClockOff, f.ClockOffsetMS),
+		ifAny(f.HasMonotonic, f.MonotonicMS), text(f.BootID), f.Platform, string(f.Family),
+		text(f.DeviceID), text(f.SDKVersion), text(f.AppVersion), text(f.OS), text(f.Network), text(f.Carrier),
+		text(f.Region), text(f.RoomSessionID), ifAny(f.RetryWindowMS > 0, f.RetryWindowMS),
+		ifAny(f.Attributes != "", []byte(f.Attributes)), ifAny(f.Count > 0, f.Count), text(f.Why), text(f.Update),
+		text(f.PeerUserID), string(f.Source), string(f.Trust), f.Import, f.Salt)
+}
+
+// copyFacts writes the batch's facts in the order of the log.
+func copyFacts(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners []*set) error {
+	row := make([]any, 0, len(factColumns))
+	n, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", "events"}, factColumns,
+		pgx.CopyFromSlice(len(facts), func(i int) ([]any, error) {
+			row = factRow(&facts[i], owners[i].id, row[:0])
+			return row, nil
+		}))
+	if err != nil {
+		return fmt.Errorf("write facts: %w", err)
+	}
+	if int(n) != len(facts) {
+		return fmt.Errorf("write facts: %d of %d were written", n, len(facts))
+	}
+	return nil
+}
+
+const selectFacts = `
+SELECT set_id, stored_at, generation, partition, stream_seq, seq, kind, coalesce(reason, ''), coalesce(error_code, 0),
+       extended_data, coalesce(via, ''), occurred_at, received_at, clock_offset_ms, monotonic_ms,
+       coalesce(boot_id, ''), platform, family, coalesce(device_id, ''), coalesce(sdk_version, ''),
+       coalesce(app_version, ''), coalesce(os, ''), coalesce(network, ''), coalesce(carrier, ''),
+       coalesce(region, ''), coalesce(room_session_id, ''), coalesce(retry_window_ms, 0),
+       coalesce(attributes::text, ''), coalesce(lost_count, 0), coalesce(why, ''), coalesce(peer_update, ''),
+       coalesce(peer_user_id, ''), source, trust, is_import, salt
+FROM roomtrail.events
+WHERE set_id = ANY($1) AND stored_at >= $2`
+
+// loadFacts brings the earlier facts of the given sets. None of them was
+// stored before first, which spares the older partitions.
+func loadFacts(ctx context.Context, tx pgx.Tx, sets map[int64]*set, ids []int64, first time.Time) error {
+	rows, err := tx.Query(ctx, selectFacts, ids, first)
+	if err != nil {
+		return fmt.Errorf("load facts: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		id, f, err := scanFact(rows)
+		if err != nil {
+			return fmt.Errorf("load facts: %w", err)
+		}
+		s := sets[id]
+		f.AppID, f.RoomID, f.UserID, f.SessionID = s.key.AppID, s.key.RoomID, s.key.UserID, s.key.SessionID
+		s.old = append(s.old, f)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("load facts: %w", err)
+	}
+	return nil
+}
+
+func scanFact(rows pgx.Rows) (id int64, f events.Stored, err error) {
+	var kind, reason, family, source, trust string
+	var offset *int64
+	var monotonic *float64
+	var seq int64
+	err = rows.Scan(&id, &f.StoredAt, &f.Ref.Generation, &f.Ref.Partition, &seq, &f.Seq, &kind, &reason,
+		&f.ErrorCode, &f.ExtendedData, &f.Via, &f.OccurredAt, &f.ReceivedAt, &offset, &monotonic,
+		&f.BootID, &f.Platform, &family, &f.DeviceID, &f.SDKVersion, &f.AppVersion, &f.OS, &f.Network,
+		&f.Carrier, &f.Region, &f.RoomSessionID, &f.RetryWindowMS, &f.Attributes, &f.Count, &f.Why, &f.Update,
+		&f.PeerUserID, &source, &trust, &f.Import, &f.Salt)
+	if err != nil {
+		return 0, f, err
+	}
+	f.Ref.Seq = uint64(seq)
+	f.Kind, f.Family, f.Source, f.Trust = events.Kind(kind), events.Family(family), events.Source(source), events.Trust(trust)
+	f.Reason = events.NoReason
+	if reason != "" {
+		if f.Reason, err = events.ParseReason(reason); err != nil {
+			return 0, f, err
+		}
+	}
+	if offset != nil {
+		f.ClockOffsetMS, f.HasClockOff = *offset, true
+	}
+	if monotonic != nil {
+		f.MonotonicMS, f.HasMonotonic = *monotonic, true
+	}
+	f.OccurredAt, f.ReceivedAt, f.StoredAt = f.OccurredAt.UTC(), f.ReceivedAt.UTC(), f.StoredAt.UTC()
+	if f.Attributes != "" {
+		f.Attributes, err = events.CanonicalAttributes([]byte(f.Attributes))
+	}
+	return id, f, err
+}
+
+// Null where the value says nothing.
+
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func ifAny[T any](ok bool, v T) any {
+	if !ok {
+		return nil
+	}
+	return v
+}
+
+func instant(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t
+}

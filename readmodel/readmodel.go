@@ -1,0 +1,112 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"roomtrail/events"
+	"roomtrail/projections"
+)
+
+// Config is how the read model is opened. The zero value of all but Owner works.
+type Config struct {
+	// Owner tells this process from others in the position rows. A process
+	// that restarts under the same name takes its own claims back at once.
+	Owner string
+	// Lease is how long a claim holds without a sign of its owner; 0 means 15 s.
+	Lease time.Duration
+}
+
+// ReadModel writes the facts and rows. It is safe for concurrent use by the
+// runners of several partitions.
+type ReadModel struct {
+	pool   *pgxpool.Pool
+	config Config
+
+	mu         sync.Mutex
+	identities map[[16]byte]identity
+	months     map[string]bool // partitions of the facts known to exist
+	staged     sync.Map        // *pgx.Conn: its staging tables exist
+}
+
+// identity is what a set is called in the tables.
+type identity struct {
+	id          int64
+	firstStored time.Time
+}
+
+// maxIdentities bounds the memory of known sets: about 20 MB.
+const maxIdentities = 200_000
+
+// Open connects to a migrated database.
+func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
+	if config.Owner == "" {
+		return nil, fmt.Errorf("open read model: no owner is named; want a name of this process")
+	}
+	if config.Lease == 0 {
+		config.Lease = 15 * time.Second
+	}
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("open read model: %w", err)
+	}
+	setParams(pc.ConnConfig, "roomtrail-ingest")
+	// A commit that a crash of the server loses, it loses with its position:
+	// the facts are read again. Waiting for the disk would buy nothing.
+	pc.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
+	// Plans made while the tables were empty cost a factor of three and more.
+	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+	m := &ReadModel{
+		config: config, identities: make(map[[16]byte]identity), months: make(map[string]bool),
+	}
+	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("open read model: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open read model: %w", err)
+	}
+	m.pool = pool
+	return m, nil
+}
+
+// setParams makes sessions alike whatever the server's defaults are.
+func setParams(c *pgx.ConnConfig, application string) {
+	c.RuntimeParams["application_name"] = application
+	c.RuntimeParams["timezone"] = "UTC"
+}
+
+// Close ends the connections.
+func (m *ReadModel) Close() { m.pool.Close() }
+
+// Ping says whether the database answers.
+func (m *ReadModel) Ping(ctx context.Context) error { return m.pool.Ping(ctx) }
+
+// loadProfiles loads the dated limits.
+func loadProfiles(ctx context.Context, q querier) (projections.Profiles, error) {
+	rows, err := q.Query(ctx, `
+SELECT coalesce(app_id, ''), coalesce(family, ''), coalesce(platform, ''), valid_from,
+       heartbeat_timeout_ms, retry_window_ms, login_timeout_ms, onset_delay_ms, alive_every_ms
+FROM roomtrail.profiles`)
+	if err != nil {
+		return nil, fmt.Errorf("load profiles: %w", err)
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (p projections.Profile, err error) {
+		var family string
+		err = r.Scan(&p.AppID, &family, &p.Platform, &p.ValidFrom,
+			&p.HeartbeatTimeoutMS, &p.RetryWindowMS, &p.LoginTimeoutMS, &p.OnsetDelayMS, &p.AliveEveryMS)
+		p.Family = events.Family(family)
+		return p, err
+	})
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
