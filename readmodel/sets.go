@@ -170,7 +170,9 @@ func load(ctx context.Context, tx pgx.Tx, sets []*set) error {
 	if len(refold) == 0 {
 		return nil
 	}
-	return loadFacts(ctx, tx, byID, refold, first)
+	// Whole months, with a day to spare: the log's clock may have been set back.
+	first = first.UTC().AddDate(0, 0, -1)
+	return loadFacts(ctx, tx, byID, refold, time.Date(first.Year(), first.Month(), 1, 0, 0, 0, 0, time.UTC))
 }
 
 func isDuplicate(err error) bool {
