@@ -187,3 +187,6 @@ func orDiscard(l *slog.Logger) *slog.Logger {
 	}
 	return l
 }
+
+// MaxStore is how much the streams may take in all, in bytes.
+func (n *NATS) MaxStore() int64 { return n.server.JetStreamConfig().MaxStore }
