@@ -45,7 +45,7 @@ CREATE TABLE logins (
 ) WITH (fillfactor = 70); -- logins are updated in place while they run
 
 -- Cohorts are taken by start time.
-CREATE INDEX logins_first_at ON logins (first_at);
+CREATE INDEX logins_started_at ON logins (login_started_at);
 
 -- One row for each interruption: the view interruptions.
 CREATE TABLE interruptions (

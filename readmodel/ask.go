@@ -32,9 +32,6 @@ type Answer struct {
 // name of its Postgres type, "" if unknown.
 type Column struct{ Name, Type string }
 
-// readerRole is the role of those who ask (contract 5).
-const readerRole = "roomtrail_reader"
-
 // askSettings hold for every connection of an Asker. Optional filters are
 // NULL arguments, and only a plan made for the values at hand leaves them out.
 var askSettings = map[string]string{
@@ -73,8 +70,10 @@ func OpenAsker(ctx context.Context, url string) (*Asker, error) {
 // Close ends the connections.
 func (a *Asker) Close() { a.pool.Close() }
 
-// becomeReader lets a URL of the owner see what the reader sees, and no more.
-// A role that may not become the reader is one that was made to read.
+// becomeReader lets a URL of the owner see what the reader sees, so that both
+// get the same answers. It is no wall: what a role can leave it can enter again,
+// so a URL for others names the reader. A role that may not become the reader
+// is one that was made to read.
 func becomeReader(ctx context.Context, conn *pgx.Conn) error {
 	var other bool
 	err := conn.QueryRow(ctx, `
@@ -83,19 +82,19 @@ SELECT EXISTS (
   WHERE rolname = $1
   AND rolname <> current_user
   AND pg_has_role(oid, 'MEMBER')
-)`, readerRole).Scan(&other)
+)`, ReaderRole).Scan(&other)
 	if err != nil {
-		return fmt.Errorf("look for role %s: %w", readerRole, err)
+		return fmt.Errorf("look for role %s: %w", ReaderRole, err)
 	}
 	if !other {
 		return nil
 	}
-	_, err = conn.Exec(ctx, "SET ROLE "+readerRole)
+	_, err = conn.Exec(ctx, "SET ROLE "+ReaderRole)
 	if pgErr := (*pgconn.PgError)(nil); errors.As(err, &pgErr) && pgErr.Code == "42501" { // insufficient_privilege
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("become %s: %w", readerRole, err)
+		return fmt.Errorf("become %s: %w", ReaderRole, err)
 	}
 	return nil
 }

@@ -37,10 +37,10 @@ func TestTable(t *testing.T) {
 	}
 	want := `sessions, 2026-03-01 02:12:00 to 03:12:00 UTC
 room id      state    time to login  advice
-──────────────────────────────────────────────────────────────────────────────
+───────────────────────────────────────────────────────────────────────────────────
 会议室一号   Logined         120 ms  Look for one carrier or region among the
                                      failures first.
-lobby        KickOut        1m 30s  –
+lobby        KickOut         1m 30s  –
 \x1b[2Jgone  Logined              –  Wait.
 `
 	if got := render(t, r, query.Look{Zone: time.UTC}); got != want {
@@ -61,11 +61,11 @@ func TestUprightTable(t *testing.T) {
 			Rows:    [][]any{{"web", int64(3), 0.9996, nil}, {"total", int64(1200), 1.0, int64(7_250)}},
 		},
 	}
-	want := `                         web    total
-─────────────────────────────────────
-logins                     3     1200
-login success rate    99.9 %  100.0 %
-reconnect finished p50     –    7.2 s
+	want := `                           web    total
+─────────────────────────────────────────
+logins                       3     1200
+login success rate      99.9 %  100.0 %
+reconnect finished p50       –    7.2 s
 `
 	if got := render(t, r, query.Look{Zone: time.UTC}); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

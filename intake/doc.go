@@ -1,0 +1,12 @@
+// Package intake is the HTTP door: what clients report comes in here.
+//
+// It promises: 200 only when every acceptable event has been acknowledged by
+// the log; a verdict with field and reason for each that is not acceptable,
+// which never harms its neighbours; a limit on everything that a sender
+// controls.
+//
+// It refuses: to decide what an event means, and to answer before the log has.
+//
+//	POST /v1/events ─ limits ─ key ─ split ─ events.FromReport ─ Append ─ 200
+//	                   413      401    400      verdict, 403       503
+package intake

@@ -1,0 +1,190 @@
+package intake
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"roomtrail/events"
+)
+
+// Log is what the door needs of the log: nil means that all events are durable.
+type Log interface {
+	Append(ctx context.Context, list []events.Event) error
+}
+
+// Config is how the door is opened. The zero value takes events of every app
+// without a key: fit for loopback alone, see CheckListen.
+type Config struct {
+	Keys           Keys
+	AllowedOrigins []string // browsers' origins; "*" allows all
+	TrustedProxies []netip.Prefix
+	AliveEveryMS   int64            // told to reporters; 0 means 30 000
+	Import         bool             // events are marked as an import
+	Now            func() time.Time // nil means time.Now
+	Ready          func(context.Context) Readiness
+	IsFull         func(error) bool // tells a full log from a silent one
+	Logger         *slog.Logger
+	Observe        Observer
+}
+
+// Readiness is what /readyz says.
+type Readiness struct {
+	Ready      bool   `json:"ready"`
+	Log        string `json:"log"`
+	Database   string `json:"database,omitempty"`
+	Durability string `json:"durability"`
+}
+
+// Observer is told what the door did; nil functions are skipped.
+type Observer struct{ Request func(Request) }
+
+// Request is one answered report.
+type Request struct {
+	Status, Accepted, Rejected, Bytes int
+	Took                              time.Duration
+}
+
+func (o Observer) request(r Request) {
+	if o.Request != nil {
+		o.Request(r)
+	}
+}
+
+// Door is the HTTP handler.
+type Door struct {
+	log    Log
+	config Config
+	mux    *http.ServeMux
+	room   *semaphore.Weighted // memory for bodies
+}
+
+// maxBodies bounds the memory that bodies take at once; a request that finds
+// none within admitWait is told to come back.
+const (
+	maxBodies = 128 << 20
+	admitWait = 2 * time.Second
+)
+
+// New makes a door to the log.
+func New(log Log, config Config) *Door {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.AliveEveryMS == 0 {
+		config.AliveEveryMS = 30_000
+	}
+	d := &Door{log: log, config: config, mux: http.NewServeMux(), room: semaphore.NewWeighted(maxBodies)}
+	d.mux.HandleFunc("POST /v1/events", d.reports)
+	d.mux.HandleFunc("OPTIONS /v1/events", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	d.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
+	})
+	d.mux.HandleFunc("GET /readyz", d.ready)
+	return d
+}
+
+// Handle adds a route, for what belongs to the program and not to the door.
+func (d *Door) Handle(pattern string, h http.Handler) { d.mux.Handle(pattern, h) }
+
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.cors(w, r)
+	d.mux.ServeHTTP(w, r)
+}
+
+// cors echoes an allowed origin, credentials included: browsers send beacons
+// with them, and refuse the answer "*" for those.
+func (d *Door) cors(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" || !slices.Contains(d.config.AllowedOrigins, origin) && !slices.Contains(d.config.AllowedOrigins, "*") {
+		return
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
+	if r.Method == http.MethodOptions {
+		h.Set("Access-Control-Allow-Methods", "POST")
+		h.Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type")
+		h.Set("Access-Control-Max-Age", "7200")
+	}
+}
+
+// admit sets memory aside for the body before it is read.
+func (d *Door) admit(r *http.Request) (release func(), f *fault) {
+	size := int64(maxPlain)
+	if n := r.ContentLength; n >= 0 && r.Header.Get("Content-Encoding") == "" {
+		if n > maxPlain {
+			return nil, faultf(http.StatusRequestEntityTooLarge, "the body has %d bytes; at most %d are taken", n, maxPlain)
+		}
+		size = max(n, 4<<10)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), admitWait)
+	defer cancel()
+	if err := d.room.Acquire(ctx, size); err != nil {
+		f := faultf(http.StatusServiceUnavailable, "too many requests are being read; keep the events and send them again")
+		f.wait = time.Second
+		return nil, f
+	}
+	return func() { d.room.Release(size) }, nil
+}
+
+func (d *Door) ready(w http.ResponseWriter, r *http.Request) {
+	state := Readiness{Ready: true, Log: "unknown", Durability: "unverified"}
+	if d.config.Ready != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+		defer cancel()
+		state = d.config.Ready(ctx)
+	}
+	status := http.StatusOK
+	if !state.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, state)
+}
+
+// refuse answers a request that was not taken.
+func (d *Door) refuse(w http.ResponseWriter, f *fault, results []verdict) {
+	if f.wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(f.wait.Seconds())))
+	}
+	if f.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	writeJSON(w, f.status, struct {
+		Error   string    `json:"error"`
+		Field   string    `json:"field,omitempty"`
+		Results []verdict `json:"results,omitempty"`
+	}{f.reason, f.field, results})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // the sender may have gone
+}
+
+// Server wraps a handler with a limit on every stage of a connection.
+func Server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		WriteTimeout:      40 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
+}

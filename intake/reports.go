@@ -1,0 +1,155 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"roomtrail/events"
+)
+
+// verdict is what is said of an event that was not accepted.
+type verdict struct {
+	Index  int    `json:"index"`
+	Status string `json:"status"`
+	Error  string `json:"error"`
+	Field  string `json:"field,omitempty"`
+}
+
+// reply is the answer to a report (contract 2).
+type reply struct {
+	Accepted   int               `json:"accepted"`
+	Rejected   int               `json:"rejected"`
+	Results    []verdict         `json:"results"`
+	AliveEvery int64             `json:"alive_every_ms"`
+	DryRun     bool              `json:"dry_run,omitempty"`
+	Understood []json.RawMessage `json:"understood,omitempty"`
+}
+
+// reports takes POST /v1/events.
+func (d *Door) reports(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	answer, size, f := d.take(w, r)
+	status := http.StatusOK
+	if f != nil {
+		status = f.status
+	}
+	d.config.Observe.request(Request{
+		Status: status, Accepted: answer.Accepted, Rejected: answer.Rejected, Bytes: size, Took: time.Since(start),
+	})
+	if f != nil {
+		d.config.Logger.Info("report refused", "status", status, "reason", f.reason, "client", clientAddr(r, d.config.TrustedProxies))
+		d.refuse(w, f, answer.Results)
+		return
+	}
+	if answer.Rejected > 0 {
+		first := answer.Results[0]
+		d.config.Logger.Info("events rejected", "accepted", answer.Accepted, "rejected", answer.Rejected,
+			"first_field", first.Field, "first_reason", first.Error, "client", clientAddr(r, d.config.TrustedProxies))
+	}
+	writeJSON(w, status, answer)
+}
+
+// take does everything but the answering: limits, key, body, verdicts, log.
+func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size int, f *fault) {
+	app, ok := d.config.Keys.app(r)
+	if !ok {
+		return answer, 0, faultf(http.StatusUnauthorized, "the write key is missing or not known; send Authorization: Bearer KEY, or ?key=KEY")
+	}
+	release, f := d.admit(r)
+	if f != nil {
+		return answer, 0, f
+	}
+	defer release()
+	body := bodies.Get().(*bytes.Buffer)
+	defer bodies.Put(body)
+	body.Reset()
+	if f := readBody(w, r, body); f != nil {
+		return answer, body.Len(), f
+	}
+	size = body.Len()
+	its, f := split(r.Header.Get("Content-Type"), body.Bytes())
+	if f != nil {
+		return answer, size, f
+	}
+	accepted, answer, foreign := d.judge(app, its)
+	if len(accepted) == 0 && foreign > 0 {
+		f := faultf(http.StatusForbidden, "no event is of the app that this write key is for")
+		f.field = "app_id"
+		return answer, size, f
+	}
+	if r.URL.Query().Get("dry_run") == "1" {
+		answer.DryRun = true
+		for i := range accepted {
+			answer.Understood = append(answer.Understood, events.Encode(&accepted[i]))
+		}
+		return answer, size, nil
+	}
+	if err := d.append(r.Context(), accepted); err != nil {
+		return reply{}, size, d.unavailable(err)
+	}
+	return answer, size, nil
+}
+
+// judge reads each event and says which are acceptable. foreign counts those
+// of another app than the key's.
+func (d *Door) judge(app string, its items) (accepted []events.Event, answer reply, foreign int) {
+	now := d.config.Now()
+	salts := make([]byte, 16*len(its.events))
+	_, _ = rand.Read(salts) // never fails
+	accepted = make([]events.Event, 0, len(its.events))
+	answer = reply{Results: []verdict{}, AliveEvery: d.config.AliveEveryMS}
+	for i, item := range its.events {
+		e, err := events.FromReport(now, item)
+		if err == nil && app != "" && e.AppID != app {
+			foreign++
+			err = &events.Refused{Field: "app_id", Reason: "the write key is not for this app"}
+		}
+		if err != nil {
+			v := verdict{Index: i, Status: "rejected", Error: err.Error()}
+			var refused *events.Refused
+			if errors.As(err, &refused) {
+				v.Field, v.Error = refused.Field, refused.Reason
+			}
+			answer.Results = append(answer.Results, v)
+			continue
+		}
+		e.Trust = events.TrustPublic
+		e.Import = d.config.Import
+		copy(e.Salt[:], salts[16*i:])
+		if !its.sentAt.IsZero() {
+			e.SetSentAt(its.sentAt)
+		}
+		accepted = append(accepted, e)
+	}
+	answer.Accepted, answer.Rejected = len(accepted), len(answer.Results)
+	return accepted, answer, foreign
+}
+
+// append waits for the log, but not for a sender who has gone: what was
+// handed over is stored in any case.
+func (d *Door) append(ctx context.Context, accepted []events.Event) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
+	defer cancel()
+	return d.log.Append(ctx, accepted)
+}
+
+// appendTimeout is how long a sender waits for the log before it is told to
+// come back.
+const appendTimeout = 10 * time.Second
+
+// unavailable is the answer when the log did not take a request: the sender
+// keeps its batch and sends it again; copies are harmless.
+func (d *Door) unavailable(err error) *fault {
+	d.config.Logger.Error("log did not take events", "error", err)
+	f := faultf(http.StatusServiceUnavailable, "the log does not answer; keep the events and send them again")
+	f.wait = time.Second
+	if d.config.IsFull != nil && d.config.IsFull(err) {
+		f.reason, f.wait = "the log is full; keep the events and send them again", 30*time.Second
+	}
+	return f
+}
