@@ -115,7 +115,7 @@ func TestEndpoint(t *testing.T) {
 	}
 	want := Endpoint{
 		PID: os.Getpid(), StartedAt: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
-		IntakeURL: "http://127.0.0.1:8080", DatabaseURL: "host=/tmp user=a", ReaderURL: "host=/tmp user=b", WriteKey: "k",
+		IntakeURL: "http://127.0.0.1:8080", DatabaseURL: "host=/tmp user=a", ReaderURL: "host=/tmp user=b", ImportKey: "k",
 	}
 	published := want
 	published.PID = 0

@@ -17,7 +17,7 @@ type Endpoint struct {
 	QueryURL    string    `json:"query_url,omitempty"`
 	DatabaseURL string    `json:"database_url"` // the owner's role, on the private socket
 	ReaderURL   string    `json:"reader_url"`   // the read-only role, on the same socket
-	WriteKey    string    `json:"write_key,omitempty"`
+	ImportKey   string    `json:"import_key,omitempty"` // marks what is sent with it as an import
 }
 
 // ErrNotRunning says that a data directory has no owner one could talk to.

@@ -27,7 +27,7 @@ type Config struct {
 	AllowedOrigins []string // browsers' origins; "*" allows all
 	TrustedProxies []netip.Prefix
 	AliveEveryMS   int64            // told to reporters; 0 means 30 000
-	Import         bool             // events are marked as an import
+	ImportKey      string           // marks what is sent with it as an import, of any app; empty: none
 	Now            func() time.Time // nil means time.Now
 	Ready          func(context.Context) Readiness
 	IsFull         func(error) bool // tells a full log from a silent one
@@ -37,10 +37,20 @@ type Config struct {
 
 // Readiness is what /readyz says.
 type Readiness struct {
-	Ready      bool   `json:"ready"`
-	Log        string `json:"log"`
-	Database   string `json:"database,omitempty"`
-	Durability string `json:"durability"`
+	Ready      bool             `json:"ready"`
+	Log        string           `json:"log"`
+	Database   string           `json:"database,omitempty"`
+	Durability string           `json:"durability"`
+	Partitions []PartitionState `json:"partitions,omitempty"`
+}
+
+// PartitionState is how much a partition of the log holds.
+type PartitionState struct {
+	Partition int    `json:"partition"`
+	Messages  uint64 `json:"messages"`
+	LastSeq   uint64 `json:"last_seq"`
+	Bytes     uint64 `json:"bytes"`
+	MaxBytes  int64  `json:"max_bytes"`
 }
 
 // Observer is told what the door did; nil functions are skipped.

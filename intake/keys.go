@@ -2,6 +2,7 @@ package intake
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/http"
@@ -33,18 +34,26 @@ func ParseKeys(s string) (Keys, error) {
 	return keys, nil
 }
 
-// app finds the app that the request may write for. Without any keys the door
-// is open and the answer is "", true.
-func (k Keys) app(r *http.Request) (string, bool) {
-	if len(k) == 0 {
-		return "", true
-	}
+// sender is what a credential says of who sends.
+type sender struct {
+	app      string // the one it may write for; "" for any
+	imported bool   // what it sends is an import
+}
+
+// sender finds out who sends. Without any keys the door is open to all.
+func (d *Door) sender(r *http.Request) (sender, bool) {
 	given := r.URL.Query().Get("key")
 	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		given = strings.TrimSpace(token)
 	}
-	app, ok := k[sha256.Sum256([]byte(given))]
-	return app, ok
+	if d.config.ImportKey != "" && subtle.ConstantTimeCompare([]byte(given), []byte(d.config.ImportKey)) == 1 {
+		return sender{imported: true}, true
+	}
+	if len(d.config.Keys) == 0 {
+		return sender{}, true
+	}
+	app, ok := d.config.Keys[sha256.Sum256([]byte(given))]
+	return sender{app: app}, ok
 }
 
 // CheckListen refuses a door without keys on an address that others reach.

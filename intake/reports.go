@@ -56,7 +56,7 @@ func (d *Door) reports(w http.ResponseWriter, r *http.Request) {
 
 // take does everything but the answering: limits, key, body, verdicts, log.
 func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size int, f *fault) {
-	app, ok := d.config.Keys.app(r)
+	from, ok := d.sender(r)
 	if !ok {
 		return answer, 0, faultf(http.StatusUnauthorized, "the write key is missing or not known; send Authorization: Bearer KEY, or ?key=KEY")
 	}
@@ -76,7 +76,7 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size 
 	if f != nil {
 		return answer, size, f
 	}
-	accepted, answer, foreign := d.judge(app, its)
+	accepted, answer, foreign := d.judge(from, its)
 	if len(accepted) == 0 && foreign > 0 {
 		f := faultf(http.StatusForbidden, "no event is of the app that this write key is for")
 		f.field = "app_id"
@@ -97,7 +97,7 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size 
 
 // judge reads each event and says which are acceptable. foreign counts those
 // of another app than the key's.
-func (d *Door) judge(app string, its items) (accepted []events.Event, answer reply, foreign int) {
+func (d *Door) judge(from sender, its items) (accepted []events.Event, answer reply, foreign int) {
 	now := d.config.Now()
 	salts := make([]byte, 16*len(its.events))
 	_, _ = rand.Read(salts) // never fails
@@ -105,7 +105,7 @@ func (d *Door) judge(app string, its items) (accepted []events.Event, answer rep
 	answer = reply{Results: []verdict{}, AliveEvery: d.config.AliveEveryMS}
 	for i, item := range its.events {
 		e, err := events.FromReport(now, item)
-		if err == nil && app != "" && e.AppID != app {
+		if err == nil && from.app != "" && e.AppID != from.app {
 			foreign++
 			err = &events.Refused{Field: "app_id", Reason: "the write key is not for this app"}
 		}
@@ -119,7 +119,7 @@ func (d *Door) judge(app string, its items) (accepted []events.Event, answer rep
 			continue
 		}
 		e.Trust = events.TrustPublic
-		e.Import = d.config.Import
+		e.Import = from.imported
 		copy(e.Salt[:], salts[16*i:])
 		if !its.sentAt.IsZero() {
 			e.SetSentAt(its.sentAt)

@@ -10,8 +10,8 @@ CREATE TABLE roomtrail.identities (
     hash            uuid        NOT NULL UNIQUE, -- of the four texts below
     app_id          text        NOT NULL,
     room_id         text        NOT NULL,
-    user_id         text        NOT NULL,        -- '' for events about a room alone
-    session_id      text        NOT NULL,        -- '' for events that name none
+    user_id         text,                        -- null for events about a room alone
+    session_id      text,                        -- null for events that name none
     first_stored_at timestamptz NOT NULL         -- no fact of the set lies in an older partition
 );
 

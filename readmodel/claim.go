@@ -73,3 +73,28 @@ WHERE version = $1 AND generation = $2 AND partition = $3 AND epoch = $4`,
 		projections.Version, at.Generation, at.Partition, at.Epoch, why.Error())
 	return err
 }
+
+// Behind counts the events up to the given sequences, by partition, that have
+// not been applied.
+func (m *ReadModel) Behind(ctx context.Context, generation int, last map[int]uint64) (behind uint64, err error) {
+	rows, err := m.pool.Query(ctx, `
+SELECT partition, seq FROM roomtrail.positions WHERE version = $1 AND generation = $2`, projections.Version, generation)
+	if err != nil {
+		return 0, err
+	}
+	at := map[int]uint64{}
+	var partition int
+	var seq int64
+	if _, err = pgx.ForEachRow(rows, []any{&partition, &seq}, func() error {
+		at[partition] = uint64(seq)
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	for p, n := range last {
+		if n > at[p] {
+			behind += n - at[p]
+		}
+	}
+	return behind, nil
+}

@@ -71,7 +71,7 @@ WITH given AS (
         AS g(hash, bucket, app_id, room_id, user_id, session_id, stored_at)
 ), made AS (
     INSERT INTO roomtrail.identities (id, hash, app_id, room_id, user_id, session_id, first_stored_at)
-    SELECT nextval('roomtrail.identity_numbers') * 1024 + bucket, hash, app_id, room_id, user_id, session_id, stored_at
+    SELECT nextval('roomtrail.identity_numbers') * 1024 + bucket, hash, app_id, room_id, nullif(user_id, ''), nullif(session_id, ''), stored_at
     FROM given
     WHERE NOT EXISTS (SELECT FROM roomtrail.identities i WHERE i.hash = given.hash)
     ON CONFLICT (hash) DO NOTHING

@@ -1,0 +1,347 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"roomtrail/embedded"
+	"roomtrail/eventlog"
+	"roomtrail/intake"
+	"roomtrail/projections"
+	"roomtrail/readmodel"
+)
+
+// Pipeline is what runs.
+type Pipeline struct {
+	config   Config
+	dir      *embedded.Dir
+	postgres *embedded.Postgres
+	nats     *embedded.NATS
+	conn     *nats.Conn
+	log      *eventlog.Log
+	model    *readmodel.ReadModel
+	door     *http.Server
+	listener net.Listener
+	metrics  *metrics
+
+	databaseURL, readerURL, importKey string
+
+	stopRunners context.CancelFunc
+	runners     sync.WaitGroup
+	failed      chan error
+	started     time.Time
+}
+
+// Start starts the parts in the order of the drawing, from the servers to the
+// door. What it started it stops again where a later part fails.
+func Start(ctx context.Context, config Config) (_ *Pipeline, err error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	p := &Pipeline{config: config, failed: make(chan error, 4), started: time.Now(), metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+			defer cancel()
+			err = errors.Join(err, p.Stop(stopping))
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		p.startServers, p.migrate, p.openLog, p.startRunners, p.openDoor, p.publish,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// startServers brings up what no URL names.
+func (p *Pipeline) startServers(ctx context.Context) (err error) {
+	c := &p.config
+	if c.embedded() {
+		if p.dir, err = embedded.OpenDir(c.DataDir); err != nil {
+			return err
+		}
+	}
+	p.databaseURL = c.DatabaseURL
+	if p.databaseURL == "" {
+		c.Logger.Info("starting a private Postgres", "dir", filepath.Join(c.DataDir, "postgres"))
+		p.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
+			Dir: filepath.Join(c.DataDir, "postgres"), Throwaway: c.Throwaway, Logger: c.Logger,
+		})
+		if err != nil {
+			return err
+		}
+		p.databaseURL = p.postgres.DSN(p.postgres.Superuser(), "postgres")
+		p.readerURL = p.postgres.DSN(readmodel.ReaderRole, "postgres")
+		go func() {
+			<-p.postgres.Done()
+			p.fail(fmt.Errorf("the private Postgres has ended: %w", p.postgres.Err()))
+		}()
+	}
+	options := []nats.Option{nats.Name("roomtrail"), nats.MaxReconnects(-1)}
+	if c.NATSURL != "" {
+		p.conn, err = nats.Connect(c.NATSURL, options...)
+		if err != nil {
+			return fmt.Errorf("connect to NATS_URL: %w", err)
+		}
+		return nil
+	}
+	p.nats, err = embedded.StartNATS(embedded.NATSConfig{Dir: filepath.Join(c.DataDir, "nats"), LazySync: c.Throwaway, Logger: c.Logger})
+	if err != nil {
+		return err
+	}
+	// A stream sets its size aside: on a small disk less than asked for.
+	c.MaxBytes = min(c.MaxBytes, p.nats.MaxStore()/int64(c.Partitions)*9/10)
+	p.conn, err = p.nats.Connect(options...)
+	return err
+}
+
+// fail ends Wait; what is more than it holds is not of interest.
+func (p *Pipeline) fail(err error) {
+	select {
+	case p.failed <- err:
+	default:
+	}
+}
+
+func (p *Pipeline) migrate(ctx context.Context) error {
+	if !p.config.NoMigrate && (p.config.Project || p.dir != nil) {
+		if err := readmodel.Migrate(ctx, p.databaseURL, p.config.ReaderPassword); err != nil {
+			return err
+		}
+	}
+	if !p.config.Project {
+		return nil
+	}
+	return readmodel.CheckSchema(ctx, p.databaseURL)
+}
+
+func (p *Pipeline) openLog(ctx context.Context) (err error) {
+	p.log, err = eventlog.Open(ctx, p.conn, eventlog.Config{
+		Partitions: p.config.Partitions, MaxBytes: p.config.MaxBytes, Replicas: p.config.Replicas,
+	})
+	return err
+}
+
+// startRunners applies every partition. The owner's name is stable where a
+// lock on the data directory proves that there is no other, so that a restart
+// need not wait for its own lease.
+func (p *Pipeline) startRunners(ctx context.Context) (err error) {
+	if !p.config.Project {
+		return nil
+	}
+	owner := "embedded"
+	if p.dir == nil || p.config.DatabaseURL != "" {
+		host, _ := os.Hostname()
+		owner = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), randomHex(4))
+	}
+	if p.model, err = readmodel.Open(ctx, p.databaseURL, readmodel.Config{Owner: owner}); err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stopRunners = stop
+	for n := range p.log.Partitions() {
+		reader := p.log.Reader(n, 500*time.Millisecond)
+		runner := &projections.Runner{
+			Log: reader, Store: p.model, Generation: p.log.Generation(), Partition: n,
+			Limit: p.config.BatchSize, Wait: wait, Observe: p.observe(n),
+		}
+		p.runners.Go(func() {
+			defer reader.Close()
+			_ = runner.Run(running) // it ends with the context alone
+		})
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// observe tells metrics and log what a runner does; an error that repeats is
+// told once a minute.
+func (p *Pipeline) observe(partition int) func(projections.Observation) {
+	var said string
+	var at time.Time
+	return func(o projections.Observation) {
+		p.metrics.applied(partition, o)
+		if o.Err == nil {
+			said = ""
+			return
+		}
+		if errors.Is(o.Err, projections.ErrOwned) {
+			return // somebody else applies it; this one stands by
+		}
+		if text := o.Err.Error(); text != said || time.Since(at) > time.Minute {
+			p.config.Logger.Error("partition is not applied", "partition", partition, "position", o.Position, "error", o.Err)
+			said, at = text, time.Now()
+		}
+	}
+}
+
+func (p *Pipeline) openDoor(ctx context.Context) (err error) {
+	if !p.config.Intake || p.config.Listen == "" {
+		return nil
+	}
+	p.importKey = randomHex(24)
+	handler := intake.New(p.log, intake.Config{
+		Keys: p.config.Keys, AllowedOrigins: p.config.AllowedOrigins, TrustedProxies: p.config.TrustedProxies,
+		ImportKey: p.importKey, Now: p.config.Now, Ready: p.ready, Logger: p.config.Logger,
+		IsFull:  func(err error) bool { return errors.Is(err, eventlog.ErrFull) },
+		Observe: intake.Observer{Request: p.metrics.request},
+	})
+	handler.Handle("GET /metrics", p.metrics.handler(p))
+	p.door = intake.Server(handler)
+	p.door.TLSConfig = p.config.TLS
+	if p.listener, err = net.Listen("tcp", p.config.Listen); err != nil {
+		return fmt.Errorf("open the intake: %w", err)
+	}
+	go func() {
+		serve := p.door.Serve
+		if p.config.TLS != nil {
+			serve = func(l net.Listener) error { return p.door.ServeTLS(l, "", "") }
+		}
+		if err := serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+			p.fail(fmt.Errorf("the intake has ended: %w", err))
+		}
+	}()
+	return nil
+}
+
+// publish tells other programs where the embedded parts are.
+func (p *Pipeline) publish(context.Context) error {
+	if p.dir == nil {
+		return nil
+	}
+	return p.dir.Publish(p.endpoint(""))
+}
+
+// PublishQuery adds the address of a query API that runs in this process.
+func (p *Pipeline) PublishQuery(url string) error {
+	if p.dir == nil {
+		return nil
+	}
+	return p.dir.Publish(p.endpoint(url))
+}
+
+func (p *Pipeline) endpoint(queryURL string) embedded.Endpoint {
+	return embedded.Endpoint{
+		StartedAt: p.started, IntakeURL: p.IntakeURL(), QueryURL: queryURL,
+		DatabaseURL: p.databaseURL, ReaderURL: p.readerURL, ImportKey: p.importKey,
+	}
+}
+
+// Stop stops in the opposite order: the door first, so that nobody is told
+// "accepted" who is not; runners, log, read model, servers.
+func (p *Pipeline) Stop(ctx context.Context) error {
+	var errs []error
+	if p.door != nil {
+		errs = append(errs, p.door.Shutdown(ctx))
+	}
+	if p.stopRunners != nil {
+		p.stopRunners()
+		p.runners.Wait()
+	}
+	if p.log != nil {
+		p.log.Close()
+	}
+	if p.model != nil {
+		_ = p.model.Release(ctx) // the lease runs out by itself
+		p.model.Close()
+	}
+	if p.conn != nil {
+		p.conn.Close()
+	}
+	if p.nats != nil {
+		p.nats.Close()
+	}
+	if p.postgres != nil {
+		errs = append(errs, p.postgres.Stop(ctx))
+	}
+	if p.dir != nil {
+		errs = append(errs, p.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Wait blocks until the context ends or a part has failed.
+func (p *Pipeline) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-p.failed:
+		return err
+	}
+}
+
+// IntakeURL is where the door is, or empty.
+func (p *Pipeline) IntakeURL() string {
+	if p.listener == nil {
+		return ""
+	}
+	scheme := "http://"
+	if p.config.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + p.listener.Addr().String()
+}
+
+// DatabaseURL is the owner's, ReaderURL that of the read-only role where this
+// process knows it.
+func (p *Pipeline) DatabaseURL() string { return p.databaseURL }
+func (p *Pipeline) ReaderURL() string   { return p.readerURL }
+
+// Log is the open log.
+func (p *Pipeline) Log() *eventlog.Log { return p.log }
+
+// Drain waits until everything that is in the log now has been applied.
+func (p *Pipeline) Drain(ctx context.Context) error {
+	info, err := p.log.Info(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		behind, err := p.model.Behind(ctx, p.log.Generation(), lastSequences(info))
+		if err != nil {
+			return fmt.Errorf("drain: %w", err)
+		}
+		if behind == 0 {
+			return nil
+		}
+		if err := wait(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("drain: %d events are not applied yet: %w", behind, err)
+		}
+	}
+}
+
+func lastSequences(info []eventlog.PartitionInfo) map[int]uint64 {
+	last := make(map[int]uint64, len(info))
+	for _, i := range info {
+		last[i.Partition] = i.Last
+	}
+	return last
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
