@@ -3,59 +3,33 @@
 package projectionstest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"roomtrail/events"
+	"roomtrail/recordings"
 )
 
-// Case is one conformance case: events in order of arrival, the time at which
-// the views are read, and rows with the columns that matter.
-type Case struct {
-	Name   string
-	About  string                      `json:"about"`
-	Events []json.RawMessage           `json:"events"`
-	Now    time.Time                   `json:"now"`
-	Expect map[string][]map[string]any `json:"expect"`
-}
+// Case is a conformance case that can check rows.
+type Case struct{ recordings.Case }
 
 // Row is a row of a view by column.
 type Row = map[string]any
 
-// Root is the folder of the project.
-func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
-}
-
 // Cases reads all of them.
 func Cases(t testing.TB) []Case {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(Root(), "testdata/conformance/*.json"))
-	if err != nil || len(files) < 27 {
-		t.Fatalf("found %d conformance cases (%v); want at least 27", len(files), err)
+	list, err := recordings.Cases()
+	if err != nil || len(list) < 27 {
+		t.Fatalf("found %d conformance cases (%v); want at least 27", len(list), err)
 	}
 	var cases []Case
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := Case{Name: strings.TrimSuffix(filepath.Base(f), ".json")}
-		d := json.NewDecoder(bytes.NewReader(b))
-		d.UseNumber()
-		if err := d.Decode(&c); err != nil {
-			t.Fatalf("%s: %v", f, err)
-		}
-		cases = append(cases, c)
+	for _, c := range list {
+		cases = append(cases, Case{c})
 	}
 	return cases
 }

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"roomtrail/events"
+)
+
+// importFiles takes events in from files. They are marked as an import. A bad
+// line is named and left out; the rest goes on. An import that was stopped
+// goes on where it was: see progress.go.
+type importFiles struct {
+	servers
+	Strict bool     `env:"ROOMTRAIL_STRICT" help:"Stop at the first bad line."`
+	Again  bool     `help:"Import files again that were imported before. Their events count once all the same."`
+	Files  []string `arg:"" name:"file" help:"NDJSON, one event a line, as the intake takes them; - for standard input."`
+}
+
+// importBatch is how many lines are made durable at once.
+const importBatch = 1000
+
+// tally is what became of the lines of an import.
+type tally struct{ accepted, rejected, skipped int64 }
+
+func (f *importFiles) Run(t *terminal) error {
+	for _, name := range f.Files {
+		if name == "-" {
+			continue
+		}
+		if info, err := os.Stat(name); err != nil {
+			return &usageError{err}
+		} else if info.IsDir() {
+			return &usageError{fmt.Errorf("%s is a directory; name its files, such as %s/*.ndjson.gz", name, strings.TrimSuffix(name, "/"))}
+		}
+	}
+	out, err := f.open(t)
+	if err != nil {
+		return err
+	}
+	var all tally
+	for _, name := range f.Files {
+		var n tally
+		if n, err = f.file(t, out, name); err != nil {
+			err = fmt.Errorf("import %s: %w", name, err)
+		}
+		all.accepted, all.rejected, all.skipped = all.accepted+n.accepted, all.rejected+n.rejected, all.skipped+n.skipped
+		if err != nil {
+			break
+		}
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), 10*time.Minute)
+	defer cancel()
+	if closeErr := out.close(closing); err == nil {
+		err = closeErr
+	}
+	fmt.Fprintf(t.stdout, "%d events imported, %d lines rejected", all.accepted, all.rejected)
+	if all.skipped > 0 {
+		fmt.Fprintf(t.stdout, ", %d done before", all.skipped)
+	}
+	fmt.Fprintln(t.stdout)
+	return err
+}
+
+// file imports one file from where an earlier import of it stopped.
+func (f *importFiles) file(t *terminal, out sink, name string) (n tally, err error) {
+	in, size := io.Reader(t.stdin), int64(0)
+	done := &progress{}
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return n, err
+		}
+		defer file.Close()
+		if done, err = resume(f.DataDir, file); err != nil {
+			return n, err
+		}
+		if done.Finished && !f.Again {
+			fmt.Fprintf(t.stderr, "%s was imported on %s; --again imports it once more\n", name, done.At.Local().Format("2006-01-02 15:04"))
+			n.skipped = done.Lines
+			return n, nil
+		}
+		if done.Finished {
+			done.Lines, done.Finished = 0, false
+		}
+		in, size = file, done.Size
+	}
+	bar := newBar(t.stderr, name, size)
+	defer bar.stop()
+	plain, err := unpack(io.TeeReader(in, bar))
+	if err != nil {
+		return n, err
+	}
+	defer plain.Close()
+	n, err = f.lines(t, out, name, plain, done, bar)
+	if err == nil {
+		err = done.finish()
+	}
+	return n, err
+}
+
+// unpack tells gzip and zstd by the first bytes, so that names do not matter.
+func unpack(r io.Reader) (io.ReadCloser, error) {
+	b := bufio.NewReaderSize(r, 1<<20)
+	magic, err := b.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		return gzip.NewReader(b)
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		d, err := zstd.NewReader(b)
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	}
+	return io.NopCloser(b), nil
+}
+
+// lines sends the lines in batches and keeps note of what is durable.
+func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, done *progress, bar *bar) (n tally, err error) {
+	in := bufio.NewReaderSize(r, 1<<20)
+	var batch [][]byte
+	var numbers []int64
+	var number int64
+	send := func() error {
+		rejected, err := out.take(t.ctx, batch)
+		if err != nil {
+			return err
+		}
+		for _, v := range rejected {
+			bar.say("%s:%d: %v", name, numbers[v.index], v.reason)
+		}
+		n.rejected += int64(len(rejected))
+		n.accepted += int64(len(batch) - len(rejected))
+		batch, numbers = batch[:0], numbers[:0]
+		if f.Strict && len(rejected) > 0 {
+			return fmt.Errorf("line %d is bad, and --strict is set", number)
+		}
+		return done.save(number)
+	}
+	for {
+		line, readErr := readLine(in)
+		if line != nil {
+			number++
+		}
+		switch {
+		case line == nil, len(bytes.TrimSpace(line)) == 0:
+		case number <= done.Lines:
+			n.skipped++
+		default:
+			batch, numbers = append(batch, line), append(numbers, number)
+		}
+		if len(batch) == importBatch || readErr != nil && len(batch) > 0 {
+			if err := send(); err != nil {
+				return n, err
+			}
+		}
+		if errors.Is(readErr, io.EOF) {
+			return n, done.save(number)
+		}
+		if readErr != nil {
+			return n, fmt.Errorf("line %d: %w", number+1, readErr)
+		}
+	}
+}
+
+// readLine reads one line of any length but keeps no more of it than shows
+// that it is too long. nil is the end.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(line) <= events.MaxEventBytes {
+			line = append(line, part...)
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if err != nil && len(line) == 0 {
+			return nil, err
+		}
+		if line == nil {
+			line = []byte{}
+		}
+		return bytes.TrimRight(line, "\r\n"), err
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"roomtrail/embedded"
+	"roomtrail/eventlog"
+	"roomtrail/events"
+	"roomtrail/pipeline"
+)
+
+// sink is where an import goes. take returns when the lines are durable, with
+// those that were rejected.
+type sink interface {
+	take(ctx context.Context, lines [][]byte) ([]rejection, error)
+	close(ctx context.Context) error
+}
+
+type rejection struct {
+	index  int
+	reason error
+}
+
+// open chooses: a running stack is asked through its door, since its log has
+// no port; otherwise the log is opened here, with what else is embedded.
+func (f *importFiles) open(t *terminal) (sink, error) {
+	if f.NATSURL == "" {
+		running, err := embedded.Find(f.DataDir)
+		if err == nil && running.IntakeURL != "" {
+			return &doorSink{url: running.IntakeURL, key: running.ImportKey}, nil
+		}
+		if err != nil && !errors.Is(err, embedded.ErrNotRunning) {
+			return nil, err
+		}
+	}
+	// With real servers the projector that runs there applies the events;
+	// without, this process does.
+	p, err := pipeline.Start(t.ctx, pipeline.Config{
+		DatabaseURL: f.DatabaseURL, NATSURL: f.NATSURL, DataDir: f.DataDir,
+		Project: f.NATSURL == "", Logger: t.logger(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &logSink{pipeline: p, drain: f.NATSURL == ""}, nil
+}
+
+// logSink appends to the log itself.
+type logSink struct {
+	pipeline *pipeline.Pipeline
+	drain    bool
+}
+
+func (s *logSink) take(ctx context.Context, lines [][]byte) (rejected []rejection, err error) {
+	now := time.Now()
+	list := make([]events.Event, 0, len(lines))
+	for i, line := range lines {
+		e, err := events.FromReport(now, line)
+		if err != nil {
+			rejected = append(rejected, rejection{i, err})
+			continue
+		}
+		e.Import, e.Trust = true, events.TrustPublic
+		_, _ = rand.Read(e.Salt[:]) // never fails
+		list = append(list, e)
+	}
+	return rejected, again(ctx, func() error {
+		err := s.pipeline.Log().Append(ctx, list)
+		if errors.Is(err, eventlog.ErrFull) {
+			return &finalError{err}
+		}
+		return err
+	})
+}
+
+func (s *logSink) close(ctx context.Context) error {
+	var err error
+	if s.drain {
+		err = s.pipeline.Drain(ctx)
+	}
+	return errors.Join(err, s.pipeline.Stop(ctx))
+}
+
+// doorSink posts to the door of a running stack.
+type doorSink struct{ url, key string }
+
+func (s *doorSink) take(ctx context.Context, lines [][]byte) (rejected []rejection, err error) {
+	// A body holds at most 8 MiB, which a batch of large lines would pass.
+	for start := 0; start < len(lines); {
+		end, size := start, 0
+		for end < len(lines) && (end == start || size+len(lines[end]) < 4<<20) {
+			size += len(lines[end]) + 1
+			end++
+		}
+		part := lines[start:end]
+		err := again(ctx, func() error {
+			verdicts, err := s.post(ctx, part)
+			for i := range verdicts {
+				verdicts[i].index += start
+			}
+			rejected = append(rejected, verdicts...)
+			return err
+		})
+		if err != nil {
+			return rejected, err
+		}
+		start = end
+	}
+	return rejected, nil
+}
+
+func (s *doorSink) post(ctx context.Context, lines [][]byte) ([]rejection, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/v1/events", bytes.NewReader(bytes.Join(lines, []byte("\n"))))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Authorization", "Bearer "+s.key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode == http.StatusServiceUnavailable {
+		return nil, fmt.Errorf("the intake answers %s: %s", res.Status, body)
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, &finalError{fmt.Errorf("the intake answers %s: %s", res.Status, body)}
+	}
+	var answer struct {
+		Results []struct {
+			Index        int
+			Error, Field string
+		}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, err
+	}
+	var rejected []rejection
+	for _, r := range answer.Results {
+		rejected = append(rejected, rejection{r.Index, &events.Refused{Field: r.Field, Reason: r.Error}})
+	}
+	return rejected, nil
+}
+
+func (s *doorSink) close(context.Context) error { return nil }
+
+// finalError is one that trying again does not mend.
+type finalError struct{ err error }
+
+func (e *finalError) Error() string { return e.err.Error() }
+func (e *finalError) Unwrap() error { return e.err }
+
+// again tries until it works, the context ends or a minute has passed: no
+// answer means unknown, and copies are harmless.
+func again(ctx context.Context, try func() error) error {
+	deadline := time.Now().Add(time.Minute)
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := try()
+		var final *finalError
+		if err == nil || errors.As(err, &final) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stopped: %w", err)
+		case <-time.After(pause):
+		}
+	}
+}
