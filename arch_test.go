@@ -35,7 +35,10 @@ type layer struct {
 	why      string // printed with every refusal
 }
 
-const helpers = "eventlog/eventlogtest readmodel/readmodeltest projections/projectionstest"
+const (
+	helpers  = "eventlog/eventlogtest readmodel/readmodeltest projections/projectionstest"
+	programs = "cmd/* cmd/demo/stack bench"
+)
 
 // layers is the table, from what nobody may do without to what nobody imports.
 var layers = []layer{
@@ -47,7 +50,7 @@ var layers = []layer{
 		why: "rows are a function of events; reading, waiting and writing are handed in"},
 	{packages: "migrations",
 		why: "migrations are SQL and the line that embeds it"},
-	{packages: "recordings", by: "cmd/* bench " + helpers, pure: true,
+	{packages: "recordings", by: programs + " " + helpers, pure: true,
 		why: "recordings are input for tests and the demo, and no real work may lean on them"},
 	{packages: "dashboards", may: "github.com/grafana/grafana-foundation-sdk/go/...",
 		why: "dashboards know the views by their SQL, and nothing of the program"},
@@ -63,14 +66,12 @@ var layers = []layer{
 	{packages: "embedded", may: "github.com/nats-io/nats-server/v2/... github.com/nats-io/nats.go/... github.com/jackc/pgx/v5/...", by: "pipeline cmd/* bench " + helpers, starts: "*",
 		why: "whole servers: what wires a program or a test starts them, nothing else needs them"},
 
-	{packages: "pipeline", may: "embedded eventlog intake projections readmodel github.com/nats-io/nats.go/... github.com/prometheus/client_golang/...", by: "cmd/* bench", starts: "*",
+	{packages: "pipeline", may: "embedded eventlog intake projections readmodel github.com/nats-io/nats.go/... github.com/prometheus/client_golang/...", by: programs, starts: "*",
 		why: "the pipeline wires the write side for the programs, and is no part to build on"},
 	{packages: helpers, may: "...", by: "bench", starts: "*",
 		why: "helpers of tests bring servers and testing with them, so no program may hold them"},
-	{packages: "cmd/*", may: "...", by: "nobody", starts: "*",
+	{packages: programs, may: "...", by: "nobody", starts: "*",
 		why: "programs are read from the top: flags, wiring, order of stopping"},
-	{packages: "bench", may: "...", by: "nobody", starts: "*",
-		why: "bench is a program"},
 }
 
 // effects are what a pure package may not import.
@@ -79,9 +80,9 @@ const effects = "crypto/rand database/... log/... net/... os/... sync/... syscal
 // guarded are imports of which a pure package may use a part: only these names,
 // or all but these.
 var guarded = map[string]struct {
-	only bool
-	name string
-	why  string
+	only  bool
+	names string
+	why   string
 }{
 	"time":         {false, "Now Sleep After AfterFunc NewTimer NewTicker Tick Since Until", "time comes in as an argument"},
 	"context":      {true, "Context Canceled DeadlineExceeded Cause", "a context passes through, nothing more"},
@@ -254,7 +255,7 @@ func (c *checker) checkPure(n ast.Node) {
 			return
 		}
 		target := c.imported[x.Name]
-		if g, ok := guarded[target]; ok && slices.Contains(strings.Fields(g.name), n.Sel.Name) != g.only {
+		if g, ok := guarded[target]; ok && slices.Contains(strings.Fields(g.names), n.Sel.Name) != g.only {
 			c.refuse(n.Pos(), g.why, "uses %s.%s", target, n.Sel.Name)
 		}
 	}
@@ -345,7 +346,7 @@ func TestCheckerLetsTheRestPass(t *testing.T) {
 		"a method of another thing":     {"room/a.go", `package p; func f(log recorder) { log.Now() }`},
 		"the group commit":              {"eventlog/append.go", `package p; import "github.com/nats-io/nats.go/jetstream"; func f() { go f() }`},
 		"the wiring":                    {"pipeline/a.go", `package p; import ("roomtrail/embedded"; "roomtrail/intake"); func f() { go f() }`},
-		"a program":                     {"cmd/demo/a.go", `package p; import ("roomtrail/pipeline"; "roomtrail/recordings"; "github.com/alecthomas/kong")`},
+		"a program":                     {"cmd/demo/stack/a.go", `package p; import ("roomtrail/pipeline"; "roomtrail/recordings"; "github.com/alecthomas/kong")`},
 		"a program that measures":       {"bench/a.go", `package p; import ("roomtrail/embedded"; "roomtrail/eventlog/eventlogtest")`},
 		"450 lines":                     {"query/a.go", "package p\n" + strings.Repeat("\n", 449)},
 	} {

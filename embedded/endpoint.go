@@ -15,8 +15,8 @@ type Endpoint struct {
 	StartedAt   time.Time `json:"started_at"`
 	IntakeURL   string    `json:"intake_url,omitempty"`
 	QueryURL    string    `json:"query_url,omitempty"`
-	DatabaseURL string    `json:"database_url"` // the owner's role, on the private socket
-	ReaderURL   string    `json:"reader_url"`   // the read-only role, on the same socket
+	DatabaseURL string    `json:"database_url"`         // the owner's role, on the private socket
+	ReaderURL   string    `json:"reader_url"`           // the read-only role, on the same socket
 	ImportKey   string    `json:"import_key,omitempty"` // marks what is sent with it as an import
 }
 

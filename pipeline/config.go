@@ -60,7 +60,10 @@ func (c *Config) Parts(roles []string) error {
 	return nil
 }
 
-func (c *Config) embedded() bool { return c.DatabaseURL == "" || c.NATSURL == "" }
+// The log is always needed, the database by the projector alone.
+func (c *Config) ownNATS() bool     { return c.NATSURL == "" }
+func (c *Config) ownPostgres() bool { return c.Project && c.DatabaseURL == "" }
+func (c *Config) embedded() bool    { return c.ownNATS() || c.ownPostgres() }
 
 func (c *Config) check() error {
 	if c.embedded() && c.DataDir == "" {

@@ -76,7 +76,7 @@ func (p *Pipeline) startServers(ctx context.Context) (err error) {
 		}
 	}
 	p.databaseURL = c.DatabaseURL
-	if p.databaseURL == "" {
+	if c.ownPostgres() {
 		c.Logger.Info("starting a private Postgres", "dir", filepath.Join(c.DataDir, "postgres"))
 		p.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
 			Dir: filepath.Join(c.DataDir, "postgres"), Throwaway: c.Throwaway, Logger: c.Logger,
@@ -118,13 +118,13 @@ func (p *Pipeline) fail(err error) {
 }
 
 func (p *Pipeline) migrate(ctx context.Context) error {
-	if !p.config.NoMigrate && (p.config.Project || p.dir != nil) {
+	if !p.config.Project {
+		return nil
+	}
+	if !p.config.NoMigrate {
 		if err := readmodel.Migrate(ctx, p.databaseURL, p.config.ReaderPassword); err != nil {
 			return err
 		}
-	}
-	if !p.config.Project {
-		return nil
 	}
 	return readmodel.CheckSchema(ctx, p.databaseURL)
 }

@@ -22,6 +22,7 @@ func commands() []kong.Option {
 	return append(options,
 		kong.DynamicCommand("sql", "Run a query of your own: query sql 'SELECT …', or - to read it from standard input.", "", &sqlCommand{}),
 		kong.DynamicCommand("serve", "Serve the questions over HTTP, and a page that shows the health.", "", &serveCommand{}),
+		kong.DynamicCommand("healthcheck", "Ask a URL; exit 0 when it answers 200. For containers without a shell.", "", &healthcheckCommand{}),
 	)
 }
 
