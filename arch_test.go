@@ -63,7 +63,7 @@ var layers = []layer{
 		why: "the read model applies what it is handed, wherever it came from"},
 	{packages: "query",
 		why: "questions are data; rows come through an interface"},
-	{packages: "embedded", may: "github.com/nats-io/nats-server/v2/... github.com/nats-io/nats.go/... github.com/jackc/pgx/v5/...", by: "pipeline cmd/* bench " + helpers, starts: "*",
+	{packages: "embedded", may: "github.com/nats-io/nats-server/v2/... github.com/nats-io/nats.go/... github.com/jackc/pgx/v5/...", by: "pipeline " + programs + " " + helpers, starts: "*",
 		why: "whole servers: what wires a program or a test starts them, nothing else needs them"},
 
 	{packages: "pipeline", may: "embedded eventlog intake projections readmodel github.com/nats-io/nats.go/... github.com/prometheus/client_golang/...", by: programs, starts: "*",
