@@ -288,6 +288,13 @@ func makeVersion(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	if !exists {
+		var live int
+		if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM roomtrail.read_models").Scan(&live); err != nil {
+			return err
+		}
+		if live > 0 {
+			return fmt.Errorf("read model %d is there and filled; this program wants %d, which must be filled from the facts beside it before the views may show it, and it cannot do that yet", live, projections.Version)
+		}
 		_, err := tx.Exec(ctx, fmt.Sprintf(`
 CREATE SCHEMA %[1]s;
 GRANT USAGE ON SCHEMA %[1]s TO %[2]s;
