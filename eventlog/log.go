@@ -18,7 +18,9 @@ import (
 // generation 1 with one partition of one replica.
 type Config struct {
 	Generation int   // 0 means 1
-	Partitions int   // 0 means 1
+	Partitions int   // 0 means as many as the log has, or NewPartitions
+	// NewPartitions is how many a new log gets; 0 means 1.
+	NewPartitions int
 	MaxBytes   int64 // of each partition; 0 means 10 GiB
 	Replicas   int   // 0 means 1
 	// Linger is how long a writer gathers events before it sends; 0 means 2 ms.
@@ -29,7 +31,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Generation = max(c.Generation, 1)
-	c.Partitions = max(c.Partitions, 1)
+	c.NewPartitions = max(c.NewPartitions, 1)
 	c.Replicas = max(c.Replicas, 1)
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 10 << 30
@@ -61,12 +63,17 @@ const partitionsKey = "roomtrail-partitions"
 // their settings are part of what is promised.
 func Open(ctx context.Context, nc *nats.Conn, config Config) (*Log, error) {
 	config = config.withDefaults()
-	if config.Partitions > events.Buckets {
-		return nil, fmt.Errorf("open log: %d partitions; want 1 to %d", config.Partitions, events.Buckets)
-	}
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(config.Timeout))
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
+	}
+	if config.Partitions == 0 {
+		if config.Partitions, err = existing(ctx, js, config); err != nil {
+			return nil, fmt.Errorf("open log: %w", err)
+		}
+	}
+	if config.Partitions < 1 || config.Partitions > events.Buckets {
+		return nil, fmt.Errorf("open log: %d partitions; want 1 to %d", config.Partitions, events.Buckets)
 	}
 	l := &Log{js: js, config: config}
 	for p := range config.Partitions {
@@ -81,6 +88,22 @@ func Open(ctx context.Context, nc *nats.Conn, config Config) (*Log, error) {
 		l.writers = append(l.writers, startWriter(js, config))
 	}
 	return l, nil
+}
+
+// existing is the number of partitions that the log was made for.
+func existing(ctx context.Context, js jetstream.JetStream, config Config) (int, error) {
+	stream, err := js.Stream(ctx, StreamName(config.Generation, 0))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return config.NewPartitions, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(stream.CachedInfo().Config.Metadata[partitionsKey])
+	if err != nil {
+		return 0, fmt.Errorf("stream %s says nothing of its partitions: it was not made by this program", StreamName(config.Generation, 0))
+	}
+	return n, nil
 }
 
 func (l *Log) openStream(ctx context.Context, p int) error {

@@ -260,7 +260,7 @@ func TestOpenChecksWhatThePromisesRestOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eventlog.Open(bg, nc, eventlog.Config{Generation: 2}); err == nil || !strings.Contains(err.Error(), "discard") {
+	if _, err := eventlog.Open(bg, nc, eventlog.Config{Generation: 2, Partitions: 1, MaxBytes: 1 << 20}); err == nil || !strings.Contains(err.Error(), "discard") {
 		t.Errorf("opened a log that eats its oldest: %v", err)
 	}
 }

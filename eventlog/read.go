@@ -16,6 +16,10 @@ import (
 // it knew.
 const recheckEvery = 10 * time.Second
 
+// gather is how long a reader that has reached the end waits for company for
+// what it has read: many small batches cost the projector more.
+const gather = 25 * time.Millisecond
+
 // Reader reads one partition in order. It is not safe for concurrent use.
 type Reader struct {
 	log       *Log
@@ -49,10 +53,14 @@ func (r *Reader) Read(ctx context.Context, after events.Position, limit int) (ev
 		}
 	}
 	batch := events.Batch{LogCreated: r.created}
+	start, more := time.Now(), false
 	for len(batch.Facts) < limit {
 		wait := r.wait
-		if len(batch.Facts) > 0 {
-			wait = time.Second // the server has told that more is on its way
+		switch {
+		case more:
+			wait = time.Second // the server has told so
+		case len(batch.Facts) > 0:
+			wait = 2 * time.Millisecond
 		}
 		m, err := r.messages.Next(jetstream.NextMaxWait(wait))
 		if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
@@ -67,10 +75,19 @@ func (r *Reader) Read(ctx context.Context, after events.Position, limit int) (ev
 			r.Close()
 			return events.Batch{}, err
 		}
+		if len(batch.Facts) == 0 {
+			start = time.Now()
+		}
 		batch.Facts = append(batch.Facts, fact)
 		r.next++
 		r.last = max(r.last, fact.Ref.Seq+pending)
-		if pending == 0 || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			break
+		}
+		// The server counted what was pending when it sent this message: more
+		// may be on its way, which is worth a moment.
+		more = pending > 0
+		if !more && time.Since(start) > gather {
 			break
 		}
 	}

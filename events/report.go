@@ -224,7 +224,7 @@ func (p *parser) field(name string, raw []byte) *Refused {
 	case fOccurredAt:
 		e.OccurredAt, r = Instant(name, raw)
 	case fAttributes:
-		e.Attributes, r = attributes(raw)
+		e.Attributes, r = attributes(raw, !p.stored)
 	case fCount:
 		p.count = raw
 	case fWhy:
@@ -235,6 +235,11 @@ func (p *parser) field(name string, raw []byte) *Refused {
 		p.peer = raw
 	case fFamily:
 		p.family = raw
+	case fPlatform:
+		if raw[0] != '"' && !isNumber(raw) {
+			return refuse(name, "%s is no platform; want web, android, ios, flutter or another of the SDK's platforms", show(raw))
+		}
+		e.Platform, e.Family = NormalizePlatform(text(raw))
 	default:
 		if bit >= fReceivedAt {
 			return p.storedField(bit, name, raw)
@@ -256,8 +261,6 @@ func (p *parser) optional(bit uint64, raw []byte) {
 		e.MonotonicMS, e.HasMonotonic = milliseconds(raw)
 	case fBootID:
 		e.BootID = text(raw)
-	case fPlatform:
-		e.Platform, e.Family = NormalizePlatform(text(raw))
 	case fDeviceID:
 		e.DeviceID = text(raw)
 	case fSDKVersion:

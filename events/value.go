@@ -130,8 +130,9 @@ const (
 )
 
 // attributes reads the flat map of strings into its canonical JSON: sorted
-// names, so that equal maps are equal texts.
-func attributes(raw []byte) (string, *Refused) {
+// names, so that equal maps are equal texts. What is stored already is not
+// measured again: a replaced U+0000 has grown.
+func attributes(raw []byte, limited bool) (string, *Refused) {
 	const field = "attributes"
 	if len(raw) == 0 || raw[0] != '{' {
 		return "", refuse(field, "%s is no map; want an object of strings", show(raw))
@@ -150,11 +151,11 @@ func attributes(raw []byte) (string, *Refused) {
 			return "", refuse(field, "%s is %s; want a string", quoteShort(name), show(v))
 		}
 		names = append(names, name)
-		if size += len(name) + len(attributeText(v)); size > maxAttributeBytes {
+		if size += len(name) + len(attributeText(v)); limited && size > maxAttributeBytes {
 			return "", refuse(field, "its names and values have more than %d bytes together", maxAttributeBytes)
 		}
 	}
-	if len(names) > maxAttributes {
+	if limited && len(names) > maxAttributes {
 		return "", refuse(field, "it has %d members; at most %d are taken", len(names), maxAttributes)
 	}
 	if len(names) == 0 {
@@ -182,7 +183,7 @@ func attributeText(v []byte) string {
 
 // CanonicalAttributes spells a map of attributes the one way that compares.
 func CanonicalAttributes(raw []byte) (string, error) {
-	s, r := attributes(raw)
+	s, r := attributes(raw, false)
 	if r != nil {
 		return "", r
 	}

@@ -49,8 +49,10 @@ var decoders = sync.Pool{New: func() any {
 	return d
 }}
 
-// readBody brings the plain body into buf, within the limits.
-func readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer) *fault {
+// readBody brings the plain body into buf, within the limits. Memory is set
+// aside as the bytes come in: a sender who promises much and sends little
+// keeps nobody out.
+func (d *Door) readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, held *allowance) *fault {
 	var plain io.Reader
 	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
 	switch encoding {
@@ -72,11 +74,22 @@ func readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer) *fault 
 	default:
 		return faultf(http.StatusUnsupportedMediaType, "Content-Encoding %q is not read; want gzip, zstd or none", encoding)
 	}
-	n, err := buf.ReadFrom(io.LimitReader(plain, maxPlain+1))
-	if err != nil {
-		return bodyFault(err, encoding)
+	for {
+		if f := held.take(r.Context(), readStep); f != nil {
+			return f
+		}
+		n, err := io.CopyN(buf, plain, readStep)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return bodyFault(err, encoding)
+		}
+		if n == 0 || buf.Len() > maxPlain {
+			break
+		}
 	}
-	if n > maxPlain {
+	if buf.Len() > maxPlain {
 		return faultf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes when unpacked; send fewer events at once", maxPlain)
 	}
 	return nil
@@ -163,15 +176,15 @@ func lines(body []byte) (items, *fault) {
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			out.events = append(out.events, line)
 		}
+		if len(out.events) > maxEvents {
+			return items{}, tooMany()
+		}
 	}
-	return out, tooMany(len(out.events))
+	return out, nil
 }
 
-func tooMany(n int) *fault {
-	if n > maxEvents {
-		return faultf(http.StatusRequestEntityTooLarge, "the body holds %d events; at most %d are taken at once", n, maxEvents)
-	}
-	return nil
+func tooMany() *fault {
+	return faultf(http.StatusRequestEntityTooLarge, "the body holds more than %d events; send fewer at once", maxEvents)
 }
 
 // array takes the elements of a JSON array that has been checked.
@@ -180,11 +193,14 @@ func array(raw []byte) (items, *fault) {
 	for i := events.SkipSpace(raw, 1); raw[i] != ']'; {
 		end, _, _ := events.NextValue(raw, i)
 		out.events = append(out.events, raw[i:end])
+		if len(out.events) > maxEvents {
+			return items{}, tooMany()
+		}
 		if i = events.SkipSpace(raw, end); raw[i] == ',' {
 			i = events.SkipSpace(raw, i+1)
 		}
 	}
-	return out, tooMany(len(out.events))
+	return out, nil
 }
 
 // object is one event, or an envelope: that has a member "events".

@@ -46,11 +46,12 @@ type Readiness struct {
 
 // PartitionState is how much a partition of the log holds.
 type PartitionState struct {
-	Partition int    `json:"partition"`
-	Messages  uint64 `json:"messages"`
-	LastSeq   uint64 `json:"last_seq"`
-	Bytes     uint64 `json:"bytes"`
-	MaxBytes  int64  `json:"max_bytes"`
+	Partition int       `json:"partition"`
+	Messages  uint64    `json:"messages"`
+	LastSeq   uint64    `json:"last_seq"`
+	Created   time.Time `json:"created"`
+	Bytes     uint64    `json:"bytes"`
+	MaxBytes  int64     `json:"max_bytes"`
 }
 
 // Observer is told what the door did; nil functions are skipped.
@@ -77,11 +78,33 @@ type Door struct {
 }
 
 // maxBodies bounds the memory that bodies take at once; a request that finds
-// none within admitWait is told to come back.
+// none within admitWait is told to come back. readStep is how much is set
+// aside at a time.
 const (
 	maxBodies = 128 << 20
 	admitWait = 2 * time.Second
+	readStep  = 64 << 10
 )
+
+// allowance is the memory set aside for one request.
+type allowance struct {
+	room *semaphore.Weighted
+	held int64
+}
+
+func (a *allowance) take(ctx context.Context, n int64) *fault {
+	ctx, cancel := context.WithTimeout(ctx, admitWait)
+	defer cancel()
+	if err := a.room.Acquire(ctx, n); err != nil {
+		f := faultf(http.StatusTooManyRequests, "too many requests are being read; keep the events and send them again")
+		f.wait = time.Second
+		return f
+	}
+	a.held += n
+	return nil
+}
+
+func (a *allowance) release() { a.room.Release(a.held) }
 
 // New makes a door to the log.
 func New(log Log, config Config) *Door {
@@ -128,25 +151,6 @@ func (d *Door) cors(w http.ResponseWriter, r *http.Request) {
 		h.Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type")
 		h.Set("Access-Control-Max-Age", "7200")
 	}
-}
-
-// admit sets memory aside for the body before it is read.
-func (d *Door) admit(r *http.Request) (release func(), f *fault) {
-	size := int64(maxPlain)
-	if n := r.ContentLength; n >= 0 && r.Header.Get("Content-Encoding") == "" {
-		if n > maxPlain {
-			return nil, faultf(http.StatusRequestEntityTooLarge, "the body has %d bytes; at most %d are taken", n, maxPlain)
-		}
-		size = max(n, 4<<10)
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), admitWait)
-	defer cancel()
-	if err := d.room.Acquire(ctx, size); err != nil {
-		f := faultf(http.StatusServiceUnavailable, "too many requests are being read; keep the events and send them again")
-		f.wait = time.Second
-		return nil, f
-	}
-	return func() { d.room.Release(size) }, nil
 }
 
 func (d *Door) ready(w http.ResponseWriter, r *http.Request) {

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -389,5 +391,34 @@ func TestCheckListen(t *testing.T) {
 	}
 	if err := intake.CheckListen("8080", keys); err == nil {
 		t.Error("CheckListen took an address without a host")
+	}
+}
+
+// Many senders that promise much and send nothing keep nobody out, and a small
+// body that unpacks to millions of elements takes no memory for them.
+func TestGreedySendersHarmNobody(t *testing.T) {
+	t.Parallel()
+	d := open(t, intake.Config{}, eventlog.Config{})
+	address := strings.TrimPrefix(d.url, "http://")
+	for range 40 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n")
+	}
+	if a := d.post(t, event(0, "")); a.Status != 200 {
+		t.Errorf("beside slow senders: %+v", a)
+	}
+	elements := zip([]byte("[" + strings.Repeat("0,", 4_000_000) + "0]"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if a := d.send(t, "POST", "/v1/events", map[string]string{"Content-Encoding": "gzip"}, elements); a.Status != 413 {
+		t.Errorf("four million elements: %+v; want 413", a)
+	}
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
+		t.Errorf("four million elements took %d MiB", used>>20)
 	}
 }

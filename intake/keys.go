@@ -22,14 +22,19 @@ func ParseKeys(s string) (Keys, error) {
 		if part = strings.TrimSpace(part); part == "" || strings.HasPrefix(part, "#") {
 			continue
 		}
-		key, app, ok := strings.Cut(part, "=")
-		if !ok || key == "" || app == "" {
+		cut := max(strings.LastIndexByte(part, '='), 0) // a key may end in =, as base64 does
+		key, app := part[:cut], part[min(cut+1, len(part)):]
+		if key == "" || app == "" {
 			return nil, fmt.Errorf("write key %d: want KEY=APP, such as 7f3c9a=1234567890", i+1)
 		}
 		if len(key) < 8 {
 			return nil, fmt.Errorf("write key %d, of app %s: it has %d characters; want at least 8", i+1, app, len(key))
 		}
-		keys[sha256.Sum256([]byte(key))] = app
+		sum := sha256.Sum256([]byte(key))
+		if was, ok := keys[sum]; ok && was != app {
+			return nil, fmt.Errorf("write key %d is for app %s and for app %s; a key is for one app", i+1, was, app)
+		}
+		keys[sum] = app
 	}
 	return keys, nil
 }

@@ -60,15 +60,15 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size 
 	if !ok {
 		return answer, 0, faultf(http.StatusUnauthorized, "the write key is missing or not known; send Authorization: Bearer KEY, or ?key=KEY")
 	}
-	release, f := d.admit(r)
-	if f != nil {
-		return answer, 0, f
+	if r.ContentLength > maxPlain {
+		return answer, 0, faultf(http.StatusRequestEntityTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, maxPlain)
 	}
-	defer release()
+	held := &allowance{room: d.room}
+	defer held.release()
 	body := bodies.Get().(*bytes.Buffer)
 	defer bodies.Put(body)
 	body.Reset()
-	if f := readBody(w, r, body); f != nil {
+	if f := d.readBody(w, r, body, held); f != nil {
 		return answer, body.Len(), f
 	}
 	size = body.Len()

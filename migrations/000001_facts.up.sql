@@ -18,8 +18,8 @@ CREATE TABLE roomtrail.identities (
 CREATE SEQUENCE roomtrail.identity_numbers CACHE 100;
 
 -- "What happened in this room, to this user, in this session?"
-CREATE INDEX identities_room ON roomtrail.identities (app_id, room_id);
-CREATE INDEX identities_user ON roomtrail.identities (app_id, user_id);
+CREATE INDEX identities_room ON roomtrail.identities (room_id, app_id);
+CREATE INDEX identities_user ON roomtrail.identities (user_id, app_id);
 CREATE INDEX identities_session ON roomtrail.identities (session_id);
 
 -- The facts: one row for each message of the log, copies included. The key is

@@ -31,7 +31,7 @@ type Config struct {
 	ReaderPassword string
 	NATSMonitorURL string // where the server's settings can be seen
 
-	Partitions int   // 0: 1 embedded, 4 on a real server
+	Partitions int   // 0: as the log has; a new one gets 1 embedded, 4 on a real server
 	MaxBytes   int64 // of a partition; 0: 10 GiB
 	Replicas   int   // of a partition on a real server; 0: 1
 	BatchSize  int   // facts in a transaction; 0: 5 000
@@ -76,12 +76,6 @@ func (c *Config) check() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.Partitions == 0 {
-		c.Partitions = 4
-		if c.NATSURL == "" {
-			c.Partitions = 1
-		}
 	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 10 << 30

@@ -104,7 +104,7 @@ func (p *Pipeline) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	// A stream sets its size aside: on a small disk less than asked for.
-	c.MaxBytes = min(c.MaxBytes, p.nats.MaxStore()/int64(c.Partitions)*9/10)
+	c.MaxBytes = min(c.MaxBytes, p.nats.MaxStore()/int64(max(c.Partitions, 1))*9/10)
 	p.conn, err = p.nats.Connect(options...)
 	return err
 }
@@ -130,8 +130,12 @@ func (p *Pipeline) migrate(ctx context.Context) error {
 }
 
 func (p *Pipeline) openLog(ctx context.Context) (err error) {
+	fresh := 4
+	if p.nats != nil {
+		fresh = 1
+	}
 	p.log, err = eventlog.Open(ctx, p.conn, eventlog.Config{
-		Partitions: p.config.Partitions, MaxBytes: p.config.MaxBytes, Replicas: p.config.Replicas,
+		Partitions: p.config.Partitions, NewPartitions: fresh, MaxBytes: p.config.MaxBytes, Replicas: p.config.Replicas,
 	})
 	return err
 }

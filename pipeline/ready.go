@@ -20,7 +20,7 @@ func (p *Pipeline) ready(ctx context.Context) intake.Readiness {
 	}
 	for _, i := range info {
 		r.Partitions = append(r.Partitions, intake.PartitionState{
-			Partition: i.Partition, Messages: i.Messages, LastSeq: i.Last, Bytes: i.Bytes, MaxBytes: i.MaxBytes,
+			Partition: i.Partition, Messages: i.Messages, LastSeq: i.Last, Created: i.Created, Bytes: i.Bytes, MaxBytes: i.MaxBytes,
 		})
 		if i.MaxBytes > 0 && i.Bytes > uint64(i.MaxBytes)/100*85 {
 			r.Log = fmt.Sprintf("partition %d is more than 85 %% full", i.Partition)

@@ -84,7 +84,9 @@ func (r *Runner) Step(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, r.failed(ctx, fmt.Errorf("apply %d facts after %d/%d/%d: %w", len(batch.Facts), r.Generation, r.Partition, r.at.Seq, err))
 	}
-	n = int(next.Seq - r.at.Seq)
+	if next.Seq > r.at.Seq { // else a commit was lost with a crash, and is done again
+		n = int(next.Seq - r.at.Seq)
+	}
 	r.at = next
 	if r.Observe != nil {
 		r.Observe(Observation{Partition: r.Partition, Applied: n, Position: next.Seq, LogLast: batch.LogLast})

@@ -71,6 +71,7 @@ CREATE TABLE interruptions (
     is_import            boolean     NOT NULL,
     heartbeat_timeout_ms bigint      NOT NULL,
     retry_window_ms      bigint      NOT NULL,
+    times_out_at         timestamptz NOT NULL, -- started_at plus H
     PRIMARY KEY (set_id, login_no, interruption_no)
 ) WITH (fillfactor = 80);
 
@@ -79,7 +80,10 @@ CREATE INDEX interruptions_started_at ON interruptions (started_at);
 -- What became known lately: alerts.
 CREATE INDEX interruptions_end_received_at ON interruptions (end_received_at) WHERE end_received_at IS NOT NULL;
 -- What still runs, decided against now.
-CREATE INDEX interruptions_open ON interruptions (started_at) WHERE ended_at IS NULL;
+CREATE INDEX interruptions_open ON interruptions (started_at) WHERE outcome IS NULL;
+-- What passed H, or still may: the view heartbeat_timeouts.
+CREATE INDEX interruptions_timed_out ON interruptions (times_out_at)
+    WHERE outcome IS NULL OR duration_ms >= heartbeat_timeout_ms;
 
 -- One row for each login that ended by a KickOut: the view kicks.
 CREATE TABLE kicks (

@@ -92,7 +92,7 @@ SELECT i.app_id,
            WHEN l.logined_at IS NOT NULL THEN 'logged_in'
            WHEN l.ended_by = 'LoginFailed' THEN 'failed'
            WHEN l.ended_by IS NOT NULL THEN 'cancelled'
-           WHEN l.state = 'Logining'
+           WHEN l.state <> 'Reconnected' AND l.connected_ms = 0 -- it never got in, by any word of it
                AND n.now - l.login_started_at > l.login_timeout_ms * interval '1 millisecond' THEN 'presumed_failed'
            ELSE 'pending'
        END AS login_outcome,
@@ -169,7 +169,9 @@ SELECT i.app_id,
        CASE WHEN a.lost THEN 'inferred' ELSE 'observed' END AS provenance,
        NULL::text AS cause,
        NULL::text AS storm_id,
-       r.is_import
+       r.is_import,
+       r.heartbeat_timeout_ms,
+       r.retry_window_ms
 FROM rm.interruptions r
 JOIN roomtrail.identities i ON i.id = r.set_id
 CROSS JOIN (SELECT roomtrail_now() AS now) n
@@ -229,14 +231,13 @@ SELECT i.app_id,
        r.carrier,
        r.region,
        NULL::integer AS server_reason,
-       r.started_at + h.h AS timed_out_at,
+       r.times_out_at AS timed_out_at,
        'inferred'::text AS provenance,
        r.is_import
 FROM rm.interruptions r
 JOIN roomtrail.identities i ON i.id = r.set_id
-CROSS JOIN LATERAL (SELECT r.heartbeat_timeout_ms * interval '1 millisecond' AS h) h
-WHERE CASE WHEN r.outcome IS NULL THEN roomtrail_now() - r.started_at >= h.h
-           ELSE r.duration_ms >= r.heartbeat_timeout_ms END;
+WHERE (r.outcome IS NULL OR r.duration_ms >= r.heartbeat_timeout_ms) -- as the index has it
+  AND (r.outcome IS NOT NULL OR r.times_out_at <= roomtrail_now());
 
 CREATE OR REPLACE VIEW public.anomalies AS
 SELECT i.app_id,
@@ -258,22 +259,27 @@ CREATE OR REPLACE VIEW public.quarantine AS
 SELECT generation || '/' || partition || '/' || stream_seq AS event_ref, reason, bytes, set_at
 FROM roomtrail.quarantine;
 
--- How far the projections are behind the log. Zero is a value: a partition
--- that nobody applies still has its row.
+-- How far the projections are behind the log. Zero is a value; where nobody
+-- applies a partition, how far the log has gone meanwhile is not known, and the
+-- lag is null.
 CREATE OR REPLACE VIEW public.pipeline_status AS
 SELECT p.version,
        p.generation,
        p.partition,
        p.seq AS position,
        p.log_last AS stream_last_seq,
-       greatest(p.log_last - p.seq, 0) AS lag_events,
-       CASE WHEN p.log_last > p.seq
+       CASE WHEN s.state = 'running' THEN greatest(p.log_last - p.seq, 0) END AS lag_events,
+       CASE WHEN s.state <> 'running' THEN NULL
+            WHEN p.log_last > p.seq
             THEN extract(epoch FROM roomtrail_now() - coalesce(p.applied_at, p.updated_at))::double precision
             ELSE 0 END AS lag_seconds,
-       CASE WHEN p.halted IS NOT NULL THEN 'halted'
-            WHEN p.lease_until < now() THEN 'stopped'
-            ELSE 'running' END AS state,
+       s.state,
        coalesce(r.live, false) AS live,
        p.updated_at
 FROM roomtrail.positions p
-LEFT JOIN roomtrail.read_models r USING (version);
+LEFT JOIN roomtrail.read_models r USING (version)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN p.halted IS NOT NULL THEN 'halted'
+                WHEN p.lease_until < now() THEN 'stopped'
+                ELSE 'running' END AS state
+) s;

@@ -26,7 +26,7 @@ var views = map[string]string{
 	"interruptions": `app_id session_id login_no interruption_no room_id user_id device_id platform family sdk_version
 		app_version network carrier region started_at ended_at start_received_at end_received_at is_open age_ms outcome
 		duration_ms error_code end_error_code heartbeat_timed_out heartbeat_ambiguous recovery_case provenance cause
-		storm_id is_import`,
+		storm_id is_import heartbeat_timeout_ms retry_window_ms`,
 	"kicks": `app_id session_id login_no room_id user_id device_id platform family sdk_version app_version network carrier
 		region kicked_at received_at error_code kick_reason attribution displaced_by_session_id displaced_by_login_no
 		displaced_by_room_id displaced_by_device_id displaced_by_platform session_age_ms while_reconnecting
@@ -35,13 +35,13 @@ var views = map[string]string{
 		network carrier region server_reason timed_out_at provenance is_import`,
 	"anomalies":   `app_id event_ref session_id room_id user_id platform sdk_version seq kind detail happened_at stream_seq`,
 	"error_codes": `family error_code category meaning advice`,
-	"profiles":    `app_id heartbeat_timeout_ms`,
+	"profiles":    `app_id family platform heartbeat_timeout_ms retry_window_ms`,
 }
 
 // sqlWords are what a question's SQL may hold beside columns and its own names.
 var sqlWords = strings.Fields(`select from where and or not null is as case when then else end with union all in
 	order by group grouping sets limit desc asc nulls last first cross full left join using over within filter window
-	partition count max sum coalesce nullif lag trunc extract epoch percentile_cont distinct interval array
+	partition count max sum coalesce nullif lag trunc round extract epoch percentile_cont distinct interval array
 	array_position lower replace roomtrail_now text timestamptz bigint numeric float8 true false`)
 
 var (

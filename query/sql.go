@@ -1,13 +1,10 @@
 package query
 
 // healthSQL counts three cohorts by platform and in total and lays them side by
-// side. The heartbeat timeout is no literal: it is the longest one of any
-// profile, so that no interruption is judged before its own has passed.
+// side. An interruption is judged by its own heartbeat timeout, once that has
+// passed since it started.
 const healthSQL = `
-WITH h AS (
-  SELECT max(heartbeat_timeout_ms) * interval '1 millisecond' AS longest
-  FROM profiles
-), l AS (
+WITH l AS (
   SELECT CASE WHEN grouping(platform) = 1 THEN 'total' ELSE platform END AS platform,
          count(*) AS logins,
          count(*) FILTER (WHERE login_outcome = 'logged_in') AS logged_in,
@@ -32,9 +29,9 @@ WITH h AS (
          percentile_cont(0.50) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE outcome = 'reconnected') AS p50,
          percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE outcome = 'reconnected') AS p95,
          count(*) FILTER (WHERE heartbeat_timed_out) AS heartbeat_timeouts,
-         count(*) FILTER (WHERE heartbeat_timed_out AND roomtrail_now() - started_at >= longest) AS timed_out_of_old,
-         count(*) FILTER (WHERE roomtrail_now() - started_at >= longest) AS old
-  FROM interruptions CROSS JOIN h
+         count(*) FILTER (WHERE heartbeat_timed_out AND roomtrail_now() - started_at >= heartbeat_timeout_ms * interval '1 millisecond') AS timed_out_of_old,
+         count(*) FILTER (WHERE roomtrail_now() - started_at >= heartbeat_timeout_ms * interval '1 millisecond') AS old
+  FROM interruptions
   WHERE started_at >= @since
   AND started_at < @until` + filters + `
   GROUP BY GROUPING SETS ((platform), ())
@@ -82,7 +79,7 @@ SELECT app_id, room_id, user_id, session_id, seq, event_ref, is_copy, source, tr
        reason, previous_reason, error_code, error_category, error_meaning, transition,
        happened_at, occurred_at, received_at, clock_offset_ms,
        CASE WHEN boot_id = lag(boot_id) OVER earlier AND monotonic_ms - lag(monotonic_ms) OVER earlier IS NOT NULL
-            THEN trunc((monotonic_ms - lag(monotonic_ms) OVER earlier)::numeric)::bigint
+            THEN (round(monotonic_ms * 1000)::bigint - round(lag(monotonic_ms) OVER earlier * 1000)::bigint) / 1000
             ELSE trunc(extract(epoch FROM occurred_at - lag(occurred_at) OVER earlier) * 1000)::bigint
        END AS gap_ms,
        extended_data, via, platform, family, sdk_version, app_version, device_id, boot_id, monotonic_ms,

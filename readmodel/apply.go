@@ -56,6 +56,9 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err != nil {
 			return err
 		}
+		if err := m.lower(ctx, tx, sets); err != nil {
+			return err
+		}
 		if err := load(ctx, tx, sets); err != nil { // 4
 			return err
 		}
@@ -69,7 +72,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		var w writes
 		for _, set := range sets { // 6
 			set.state, set.rows, set.gone = projections.Advance(profiles, set.saved, set.old, set.fresh)
-			w.add(set, from.Seq)
+			w.add(set, from)
 		}
 		if err := w.write(ctx, tx); err != nil { // 7
 			return err
@@ -78,6 +81,9 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		named = made
 		return err
 	}) // 9
+	if err != nil || next.Seq < from.Seq {
+		m.forget() // a commit may have been lost
+	}
 	if err != nil {
 		return from, err
 	}
@@ -121,15 +127,13 @@ FOR UPDATE`, projections.Version, from.Generation, from.Partition).Scan(&p.Seq, 
 
 // quarantine sets aside what could not be read and returns the rest.
 func quarantine(ctx context.Context, tx pgx.Tx, facts []events.Stored) ([]events.Stored, error) {
-	good := facts[:0:0]
+	bad := 0
 	for i := range facts {
 		f := &facts[i]
 		if f.Err == nil {
 			continue
 		}
-		if good == nil {
-			good = append(make([]events.Stored, 0, len(facts)), facts[:i]...)
-		}
+		bad++
 		_, err := tx.Exec(ctx, `
 INSERT INTO roomtrail.quarantine (generation, partition, stream_seq, reason, bytes)
 VALUES ($1, $2, $3, $4, $5)`, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), f.Err.Error(), f.Raw)
@@ -137,10 +141,10 @@ VALUES ($1, $2, $3, $4, $5)`, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq
 			return nil, fmt.Errorf("quarantine %s: %w", f.Ref, err)
 		}
 	}
-	if good == nil {
+	if bad == 0 {
 		return facts, nil
 	}
-	good = good[:0]
+	good := make([]events.Stored, 0, len(facts)-bad)
 	for i := range facts {
 		if facts[i].Err == nil {
 			good = append(good, facts[i])
@@ -183,9 +187,17 @@ func (m *ReadModel) makePartitions(ctx context.Context, facts []events.Stored) e
 			continue
 		}
 		start := time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
-		_, err := m.pool.Exec(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS roomtrail.%s
+		sql := fmt.Sprintf(`CREATE TABLE IF NOT EXISTS roomtrail.%s
 PARTITION OF roomtrail.events FOR VALUES FROM ('%s') TO ('%s')`,
-			name, start.Format(time.RFC3339), start.AddDate(0, 1, 0).Format(time.RFC3339)))
+			name, start.Format(time.RFC3339), start.AddDate(0, 1, 0).Format(time.RFC3339))
+		err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
+			// It is remembered below, so a crash of the server must not lose it.
+			if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, sql)
+			return err
+		})
 		if err != nil && !isDuplicate(err) {
 			return fmt.Errorf("make partition %s: %w", name, err)
 		}

@@ -249,6 +249,11 @@ func TestLongSessionsThroughKeptStates(t *testing.T) {
 		t.Errorf("%d states are kept, want 1", n)
 	}
 	readmodeltest.Apply(t, m, facts[40:], 7)
+	// Retries of all that is stored are copies and change nothing else.
+	readmodeltest.Apply(t, m, facts, 50)
+	if n := count(t, owner, "SELECT count(*) FROM room_events WHERE is_copy"); n != len(facts) {
+		t.Errorf("%d copies, want %d", n, len(facts))
+	}
 	got := views(t, reader, start)
 	s := got["sessions"][0]
 	if s["interruptions"] != int32(60) || s["reconnecting_ms"] != int64(60_000) || s["connected_ms"] != int64(60_000) || s["missing_events"] != int64(0) {

@@ -50,15 +50,25 @@ func copyFacts(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners []*
 }
 
 const selectFacts = `
-SELECT set_id, stored_at, generation, partition, stream_seq, seq, kind, coalesce(reason, ''), coalesce(error_code, 0),
+SELECT ` + readColumns + `
+FROM roomtrail.events
+WHERE set_id = ANY($1) AND stored_at >= $2`
+
+// selectFirsts brings the copy that counts of each given seq.
+const selectFirsts = `
+SELECT DISTINCT ON (set_id, seq) ` + readColumns + `
+FROM roomtrail.events
+WHERE set_id = ANY($1) AND seq = ANY($2)
+ORDER BY set_id, seq, generation, stream_seq`
+
+// readColumns are in the order in which scanFact takes them.
+const readColumns = `set_id, stored_at, generation, partition, stream_seq, seq, kind, coalesce(reason, ''), coalesce(error_code, 0),
        extended_data, coalesce(via, ''), occurred_at, received_at, clock_offset_ms, monotonic_ms,
        coalesce(boot_id, ''), platform, family, coalesce(device_id, ''), coalesce(sdk_version, ''),
        coalesce(app_version, ''), coalesce(os, ''), coalesce(network, ''), coalesce(carrier, ''),
        coalesce(region, ''), coalesce(room_session_id, ''), coalesce(retry_window_ms, 0),
        coalesce(attributes::text, ''), coalesce(lost_count, 0), coalesce(why, ''), coalesce(peer_update, ''),
-       coalesce(peer_user_id, ''), source, trust, is_import, salt
-FROM roomtrail.events
-WHERE set_id = ANY($1) AND stored_at >= $2`
+       coalesce(peer_user_id, ''), source, trust, is_import, salt`
 
 // loadFacts brings the earlier facts of the given sets. None of them was
 // stored before first, which spares the older partitions.

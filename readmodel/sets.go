@@ -21,8 +21,9 @@ type set struct {
 	isNew bool // no fact of it was stored before this batch
 	fresh []events.Stored
 
-	saved *projections.Session
-	old   []events.Stored
+	saved  *projections.Session
+	old    []events.Stored
+	copies []projections.Mark // of facts that repeat what is stored, taken out of fresh
 
 	state *projections.Session
 	rows  projections.Rows
@@ -60,7 +61,11 @@ func (m *ReadModel) name(ctx context.Context, tx pgx.Tx, facts []events.Stored) 
 	if len(unknown) == 0 {
 		return sets, owners, nil, nil
 	}
-	made, err = makeIdentities(ctx, tx, unknown)
+	// Rows that a crash of the server could lose must not be remembered here:
+	// what follows would point at nothing. So this commit waits for the disk.
+	if _, err = tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err == nil {
+		made, err = makeIdentities(ctx, tx, unknown)
+	}
 	return sets, owners, made, err
 }
 
@@ -92,7 +97,7 @@ func makeIdentities(ctx context.Context, tx pgx.Tx, unknown map[[16]byte]*set) (
 		for i, v := range [4]string{s.key.AppID, s.key.RoomID, s.key.UserID, s.key.SessionID} {
 			text[i] = append(text[i], v)
 		}
-		stored = append(stored, s.fresh[0].StoredAt)
+		stored = append(stored, s.firstFresh())
 	}
 	rows, err := tx.Query(ctx, insertIdentities, hashes, buckets, text[0], text[1], text[2], text[3], stored)
 	if err != nil {
@@ -115,6 +120,44 @@ func makeIdentities(ctx context.Context, tx pgx.Tx, unknown map[[16]byte]*set) (
 		return nil, fmt.Errorf("name sets: %w", err)
 	}
 	return made, nil
+}
+
+// firstFresh is the earliest time at which a fact of the batch was stored.
+func (s *set) firstFresh() time.Time {
+	first := s.fresh[0].StoredAt
+	for i := range s.fresh {
+		if t := s.fresh[i].StoredAt; t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+// lower brings first_stored_at down where the log's clock was set back since
+// a set was named, so that its facts are found again.
+func (m *ReadModel) lower(ctx context.Context, tx pgx.Tx, sets []*set) error {
+	for _, s := range sets {
+		first := s.firstFresh()
+		if !first.Before(s.firstStored) {
+			continue
+		}
+		_, err := tx.Exec(ctx, "UPDATE roomtrail.identities SET first_stored_at = least(first_stored_at, $2) WHERE id = $1", s.id, first)
+		if err != nil {
+			return fmt.Errorf("lower the first time of set %d: %w", s.id, err)
+		}
+		s.firstStored = first
+		m.forget()
+	}
+	return nil
+}
+
+// forget empties the memory of identities and months. It is called whenever
+// the database may hold less than is remembered.
+func (m *ReadModel) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.identities)
+	clear(m.months)
 }
 
 // remember keeps identities that are committed.
@@ -156,6 +199,9 @@ func load(ctx context.Context, tx pgx.Tx, sets []*set) error {
 	if err != nil {
 		return fmt.Errorf("load states: %w", err)
 	}
+	if err := setCopiesAside(ctx, tx, sets, byID); err != nil {
+		return err
+	}
 	var refold []int64
 	first := time.Now().AddDate(200, 0, 0)
 	for _, s := range sets {
@@ -170,9 +216,69 @@ func load(ctx context.Context, tx pgx.Tx, sets []*set) error {
 	if len(refold) == 0 {
 		return nil
 	}
-	// Whole months, with a day to spare: the log's clock may have been set back.
-	first = first.UTC().AddDate(0, 0, -1)
-	return loadFacts(ctx, tx, byID, refold, time.Date(first.Year(), first.Month(), 1, 0, 0, 0, 0, time.UTC))
+	return loadFacts(ctx, tx, byID, refold, first)
+}
+
+// setCopiesAside takes facts out of long sessions that say again what is
+// stored under their seq: retries are common, and folding thousands of facts
+// anew for each would let one sender hold up a partition. A copy that differs
+// stays, and so do all that come with it.
+func setCopiesAside(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
+	var ids []int64
+	var seqs []int32
+	for _, s := range sets {
+		if s.saved == nil || s.saved.Appends(s.fresh) {
+			continue
+		}
+		ids = append(ids, s.id)
+		for i := range s.fresh {
+			if s.fresh[i].Seq <= s.saved.MaxSeq {
+				seqs = append(seqs, int32(s.fresh[i].Seq))
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	type place struct {
+		id  int64
+		seq int64
+	}
+	first := map[place]events.Stored{}
+	rows, err := tx.Query(ctx, selectFirsts, ids, seqs)
+	if err != nil {
+		return fmt.Errorf("load first copies: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		id, f, err := scanFact(rows)
+		if err != nil {
+			return fmt.Errorf("load first copies: %w", err)
+		}
+		f.AppID, f.RoomID, f.UserID, f.SessionID = byID[id].key.AppID, byID[id].key.RoomID, byID[id].key.UserID, byID[id].key.SessionID
+		first[place{id, f.Seq}] = f
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("load first copies: %w", err)
+	}
+	for _, id := range ids {
+		s := byID[id]
+		var ahead []events.Stored
+		var copies []projections.Mark
+		for i := range s.fresh {
+			f := &s.fresh[i]
+			was, ok := first[place{id, f.Seq}]
+			if f.Seq <= s.saved.MaxSeq && ok && f.Same(&was.Event) {
+				copies = append(copies, projections.Mark{Ref: f.Ref, IsCopy: true, Previous: events.NoReason})
+			} else {
+				ahead = append(ahead, *f)
+			}
+		}
+		if s.saved.Appends(ahead) { // else one of them needs the whole set
+			s.fresh, s.copies = ahead, copies
+		}
+	}
+	return nil
 }
 
 func isDuplicate(err error) bool {

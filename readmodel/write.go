@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"roomtrail/events"
 	"roomtrail/projections"
 )
 
@@ -27,7 +29,8 @@ var (
 		missing_events is_import retry_window_ms login_timeout_ms alive_every_ms`)}
 	interruptionsTable = table{"interruptions", 3, columns(`set_id login_no interruption_no device_id platform
 		family sdk_version app_version network carrier region started_at ended_at start_received_at
-		end_received_at outcome duration_ms error_code end_error_code is_import heartbeat_timeout_ms retry_window_ms`)}
+		end_received_at outcome duration_ms error_code end_error_code is_import heartbeat_timeout_ms retry_window_ms
+		times_out_at`)}
 	kicksTable = table{"kicks", 2, columns(`set_id login_no kicked_at received_at error_code kick_reason attribution
 		session_age_ms while_reconnecting message is_import`)}
 	anomaliesTable = table{"anomalies", 3, columns(`set_id seq kind generation partition stream_seq detail platform
@@ -59,7 +62,7 @@ func (w *writes) put(t table, isNew bool, row []any) {
 }
 
 // add notes what one set's fold changed. Messages after from are new.
-func (w *writes) add(s *set, from uint64) {
+func (w *writes) add(s *set, from events.Position) {
 	for i := range s.rows.Logins {
 		w.put(loginsTable, s.isNew, loginRow(s.id, &s.rows.Logins[i]))
 	}
@@ -78,9 +81,8 @@ func (w *writes) add(s *set, from uint64) {
 			a.Platform, text(a.SDKVersion), a.HappenedAt,
 		})
 	}
-	generation := s.fresh[0].Ref.Generation
-	for _, m := range s.rows.Marks {
-		isNew := m.Ref.Generation == generation && m.Ref.Seq > from
+	for _, m := range append(s.rows.Marks, s.copies...) {
+		isNew := m.Ref.Generation == from.Generation && m.Ref.Seq > from.Seq
 		w.put(marksTable, isNew, []any{
 			m.Ref.Generation, m.Ref.Partition, int64(m.Ref.Seq), m.IsCopy, text(m.Previous.String()), text(string(m.Transition)),
 		})
@@ -126,7 +128,7 @@ func interruptionRow(id int64, r *projections.Interruption) []any {
 		id, r.LoginNo, r.No, text(r.DeviceID), r.Platform, string(r.Family), text(r.SDKVersion), text(r.AppVersion),
 		text(r.Network), text(r.Carrier), text(r.Region), r.StartedAt, instant(r.EndedAt), r.StartReceivedAt,
 		instant(r.EndReceivedAt), text(r.Outcome), maybe(r.DurationMS), r.ErrorCode, maybe(r.EndErrorCode), r.IsImport,
-		r.HeartbeatTimeoutMS, r.RetryWindowMS,
+		r.HeartbeatTimeoutMS, r.RetryWindowMS, r.StartedAt.Add(time.Duration(r.HeartbeatTimeoutMS) * time.Millisecond),
 	}
 }
 

@@ -74,7 +74,7 @@ func (f *importFiles) Run(t *terminal) error {
 
 // file imports one file from where an earlier import of it stopped.
 func (f *importFiles) file(t *terminal, out sink, name string) (n tally, err error) {
-	in, size := io.Reader(t.stdin), int64(0)
+	in, size := stoppable(t.ctx, t.stdin), int64(0)
 	done := &progress{}
 	if name != "-" {
 		file, err := os.Open(name)
@@ -82,7 +82,11 @@ func (f *importFiles) file(t *terminal, out sink, name string) (n tally, err err
 			return n, err
 		}
 		defer file.Close()
-		if done, err = resume(f.DataDir, file); err != nil {
+		log, err := out.log(t.ctx)
+		if err != nil {
+			return n, err
+		}
+		if done, err = resume(f.DataDir, file, log); err != nil {
 			return n, err
 		}
 		if done.Finished && !f.Again {
@@ -107,6 +111,17 @@ func (f *importFiles) file(t *terminal, out sink, name string) (n tally, err err
 		err = done.finish()
 	}
 	return n, err
+}
+
+// stoppable ends with the context: a read of a terminal or a pipe does not.
+func stoppable(ctx context.Context, r io.Reader) io.Reader {
+	out, in := io.Pipe()
+	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	return out
 }
 
 // unpack tells gzip and zstd by the first bytes, so that names do not matter.
@@ -134,8 +149,11 @@ func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, don
 	in := bufio.NewReaderSize(r, 1<<20)
 	var batch [][]byte
 	var numbers []int64
-	var number int64
+	var number, last int64
 	send := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
 		rejected, err := out.take(t.ctx, batch)
 		if err != nil {
 			return err
@@ -145,14 +163,17 @@ func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, don
 		}
 		n.rejected += int64(len(rejected))
 		n.accepted += int64(len(batch) - len(rejected))
-		batch, numbers = batch[:0], numbers[:0]
-		if f.Strict && len(rejected) > 0 {
-			return fmt.Errorf("line %d is bad, and --strict is set", number)
+		if len(numbers) > 0 {
+			last = numbers[len(numbers)-1]
 		}
-		return done.save(number)
+		batch, numbers = batch[:0], numbers[:0]
+		return done.save(last)
 	}
 	for {
 		line, readErr := readLine(in)
+		if readErr != nil && !errors.Is(readErr, io.EOF) {
+			line = nil // half of one: it is read again when the file can be
+		}
 		if line != nil {
 			number++
 		}
@@ -160,6 +181,11 @@ func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, don
 		case line == nil, len(bytes.TrimSpace(line)) == 0:
 		case number <= done.Lines:
 			n.skipped++
+		case f.Strict && bad(line) != nil:
+			if err := send(); err != nil {
+				return n, err
+			}
+			return n, fmt.Errorf("line %d: %w (--strict)", number, bad(line))
 		default:
 			batch, numbers = append(batch, line), append(numbers, number)
 		}
@@ -175,6 +201,12 @@ func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, don
 			return n, fmt.Errorf("line %d: %w", number+1, readErr)
 		}
 	}
+}
+
+// bad says what is wrong with a line.
+func bad(line []byte) error {
+	_, err := events.FromReport(time.Now(), line)
+	return err
 }
 
 // readLine reads one line of any length but keeps no more of it than shows

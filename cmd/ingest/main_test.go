@@ -245,12 +245,12 @@ func TestImportWithoutAStack(t *testing.T) {
 	if code != exitDone || !strings.Contains(stdout, "0 events imported, 0 lines rejected, 30 done before") || !strings.Contains(stderr, "--again") {
 		t.Errorf("imported again: exit %d, %q, %q", code, stdout, stderr)
 	}
-	code, _, stderr = command(t, "nonsense\n", "import", "--data-dir", dir, "--strict", "-")
-	if code != exitFailed || !strings.Contains(stderr, "--strict") {
+	code, stdout, stderr = command(t, lines(2)+"nonsense\n"+lines(3), "import", "--data-dir", dir, "--strict", "-")
+	if code != exitFailed || !strings.Contains(stderr, "line 3: ") || !strings.Contains(stdout, "2 events imported") {
 		t.Errorf("strict: exit %d, %q", code, stderr)
 	}
 	_, _ = serving(t, dir)
-	for app, want := range map[string]int{"app": 30, "other": 2500, "third": 5} {
+	for app, want := range map[string]int{"app": 32, "other": 2500, "third": 5} {
 		if n := rows(t, dir, "SELECT count(*) FROM room_events WHERE is_import AND app_id = '"+app+"'"); n != want {
 			t.Errorf("app %s has %d events, want %d", app, n, want)
 		}
@@ -267,7 +267,16 @@ func TestAnImportGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	p, err := resume(dir, file)
+	_, _ = serving(t, dir)
+	running, err := embedded.Find(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := (&doorSink{url: running.IntakeURL}).log(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := resume(dir, file, made)
 	if err != nil {
 		t.Fatal(err)
 	}

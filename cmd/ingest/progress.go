@@ -15,9 +15,10 @@ import (
 
 // progress is how far a file has been imported, kept under the data directory
 // so that an import that was stopped goes on. It belongs to the file as it
-// was: another size or time of change begins anew.
+// was and to the log it went to: another of either begins anew.
 type progress struct {
 	File     string    `json:"file"`
+	Log      time.Time `json:"log"` // when the log was made that the lines went to
 	Size     int64     `json:"size"`
 	Changed  time.Time `json:"changed"`
 	Lines    int64     `json:"lines"` // durable
@@ -27,7 +28,7 @@ type progress struct {
 	path string
 }
 
-func resume(dataDir string, file *os.File) (*progress, error) {
+func resume(dataDir string, file *os.File, log time.Time) (*progress, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func resume(dataDir string, file *os.File) (*progress, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &progress{File: name, Size: info.Size(), Changed: info.ModTime().UTC()}
+	p := &progress{File: name, Log: log.UTC(), Size: info.Size(), Changed: info.ModTime().UTC()}
 	p.path = filepath.Join(dataDir, "imports", fmt.Sprintf("%x.json", sha256.Sum256([]byte(name)))[:24]+".json")
 	b, err := os.ReadFile(p.path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -49,7 +50,7 @@ func resume(dataDir string, file *os.File) (*progress, error) {
 	if err := json.Unmarshal(b, &was); err != nil {
 		return nil, fmt.Errorf("read %s: %w; remove it to begin anew", p.path, err)
 	}
-	if was.Size == p.Size && was.Changed.Equal(p.Changed) {
+	if was.Size == p.Size && was.Changed.Equal(p.Changed) && was.Log.Equal(p.Log) {
 		p.Lines, p.Finished, p.At = was.Lines, was.Finished, was.At
 	}
 	return p, nil

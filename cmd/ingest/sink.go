@@ -14,6 +14,7 @@ import (
 	"roomtrail/embedded"
 	"roomtrail/eventlog"
 	"roomtrail/events"
+	"roomtrail/intake"
 	"roomtrail/pipeline"
 )
 
@@ -21,6 +22,7 @@ import (
 // those that were rejected.
 type sink interface {
 	take(ctx context.Context, lines [][]byte) ([]rejection, error)
+	log(ctx context.Context) (created time.Time, err error) // which log it is
 	close(ctx context.Context) error
 }
 
@@ -79,6 +81,14 @@ func (s *logSink) take(ctx context.Context, lines [][]byte) (rejected []rejectio
 		}
 		return err
 	})
+}
+
+func (s *logSink) log(ctx context.Context) (created time.Time, err error) {
+	info, err := s.pipeline.Log().Info(ctx)
+	if err != nil {
+		return created, err
+	}
+	return info[0].Created, nil
 }
 
 func (s *logSink) close(ctx context.Context) error {
@@ -153,6 +163,14 @@ func (s *doorSink) post(ctx context.Context, lines [][]byte) ([]rejection, error
 		rejected = append(rejected, rejection{r.Index, &events.Refused{Field: r.Field, Reason: r.Error}})
 	}
 	return rejected, nil
+}
+
+func (s *doorSink) log(ctx context.Context) (created time.Time, err error) {
+	var r intake.Readiness
+	if err := getJSON(ctx, s.url+"/readyz", &r); err != nil || len(r.Partitions) == 0 {
+		return created, fmt.Errorf("ask the intake for its log: %w", err)
+	}
+	return r.Partitions[0].Created, nil
 }
 
 func (s *doorSink) close(context.Context) error { return nil }

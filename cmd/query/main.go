@@ -112,11 +112,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // environment resolves a flag that is not on the command line.
 func environment(env func(string) string) kong.Resolver {
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		name := flag.Tag.Get("from")
-		if name == "" || env(name) == "" {
-			return nil, nil
+		for name := range strings.SplitSeq(flag.Tag.Get("from"), ",") {
+			if name != "" && env(name) != "" {
+				return env(name), nil
+			}
 		}
-		return env(name), nil
+		return nil, nil
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,7 +16,9 @@ import (
 
 // serveCommand serves the questions over HTTP.
 type serveCommand struct {
-	Listen   string `from:"ROOMTRAIL_QUERY_LISTEN" default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Address to listen on (default ${default})."`
+	Listen   string `from:"ROOMTRAIL_QUERY_LISTEN,ROOMTRAIL_LISTEN" default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Address to listen on (default ${default})."`
+	TLSCert  string `name:"tls-cert" from:"ROOMTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; the answers then come by HTTPS."`
+	TLSKey   string `name:"tls-key" from:"ROOMTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
 	ReadKeys string `from:"ROOMTRAIL_READ_KEYS" placeholder:"KEY,…" help:"Bearer keys that may read; without one only loopback is served."`
 }
 
@@ -28,6 +31,10 @@ const (
 func (c *serveCommand) Run(p *program) error {
 	if _, err := (query.Question{Name: "serve"}).Request(p.now(), p.given()); err != nil {
 		return err // the questions' parameters come with each request
+	}
+	certificate, err := c.certificate()
+	if err != nil {
+		return &usageError{err}
 	}
 	keys := readKeys(c.ReadKeys)
 	source, err := p.open()
@@ -56,8 +63,28 @@ func (c *serveCommand) Run(p *program) error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
-	fmt.Fprintf(p.stdout, "listening on http://%s/\n", listener.Addr())
+	scheme := "http"
+	if c.TLSCert != "" {
+		scheme = "https"
+		listener = tls.NewListener(listener, certificate)
+	}
+	fmt.Fprintf(p.stdout, "listening on %s://%s/\n", scheme, listener.Addr())
 	return serve(p.ctx, server, listener)
+}
+
+// certificate is what HTTPS needs, where both files are named.
+func (c *serveCommand) certificate() (*tls.Config, error) {
+	switch {
+	case c.TLSCert == "" && c.TLSKey == "":
+		return nil, nil
+	case c.TLSCert == "" || c.TLSKey == "":
+		return nil, errors.New("--tls-cert and --tls-key belong together; only one is set")
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("load TLS certificate: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // serve runs the server until the context ends, then lets the answers that are

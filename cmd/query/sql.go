@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -51,7 +52,7 @@ func (c *sqlCommand) Run(p *program) error {
 func (c *sqlCommand) text(p *program) (string, error) {
 	text := c.Query
 	if text == "-" {
-		b, err := io.ReadAll(io.LimitReader(p.stdin, maxQuery+1))
+		b, err := readAll(p.ctx, io.LimitReader(p.stdin, maxQuery+1))
 		if err != nil {
 			return "", fmt.Errorf("read query: %w", err)
 		}
@@ -64,4 +65,15 @@ func (c *sqlCommand) text(p *program) (string, error) {
 		return "", &usageError{fmt.Errorf("read query: it is empty; want one SELECT")}
 	}
 	return text, nil
+}
+
+// readAll ends with the context too: a read of a terminal does not.
+func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
+	out, in := io.Pipe()
+	defer context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })()
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	return io.ReadAll(out)
 }

@@ -39,7 +39,8 @@ const app = "demo"
 
 func main() {
 	var d demo
-	kong.Parse(&d, kong.Name("demo"), kong.Description("Roomtrail in one process: servers, intake, projector, query API, and recorded callbacks that are played again and again."))
+	exit := func(code int) { os.Exit(min(code, 2)) } // wrong usage is 2 here
+	kong.Parse(&d, kong.Name("demo"), kong.Exit(exit), kong.Description("Roomtrail in one process: servers, intake, projector, query API, and recorded callbacks that are played again and again."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := d.run(ctx, os.Stdout, os.Stderr)
 	stop()
