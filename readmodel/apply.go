@@ -40,6 +40,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 	}
 	var next events.Position
 	var named map[[16]byte]identity
+	var sets []*set
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 		moved, err := lock(ctx, tx, from) // 1
 		if err != nil || moved != nil {
@@ -52,14 +53,16 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err != nil {
 			return err
 		}
-		sets, owners, made, err := m.name(ctx, tx, facts) // 3
+		var owners []*set
+		var made map[[16]byte]identity
+		sets, owners, made, err = m.name(ctx, tx, facts) // 3
 		if err != nil {
 			return err
 		}
 		if err := m.lower(ctx, tx, sets); err != nil {
 			return err
 		}
-		if err := load(ctx, tx, sets); err != nil { // 4
+		if err := m.load(ctx, tx, sets); err != nil { // 4
 			return err
 		}
 		if err := copyFacts(ctx, tx, facts, owners); err != nil { // 5
@@ -87,7 +90,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 	if err != nil {
 		return from, err
 	}
-	m.remember(named)
+	m.remember(named, sets)
 	return next, nil
 }
 

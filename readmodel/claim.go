@@ -30,6 +30,7 @@ RETURNING seq, coalesce(log_created, 'epoch'), coalesce(digest, '00000000-0000-0
 // projections.ErrOwned while another's lease holds.
 func (m *ReadModel) Claim(ctx context.Context, generation, partition int) (events.Position, error) {
 	p := events.Position{Generation: generation, Partition: partition}
+	m.forget() // somebody else may have written meanwhile
 	if _, err := m.pool.Exec(ctx, insertPosition, projections.Version, generation, partition); err != nil {
 		return p, fmt.Errorf("make position row: %w", err)
 	}

@@ -30,8 +30,9 @@ type ReadModel struct {
 
 	mu         sync.Mutex
 	identities map[[16]byte]identity
-	months     map[string]bool // partitions of the facts known to exist
-	staged     sync.Map        // *pgx.Conn: its staging tables exist
+	sessions   map[int64]*projections.Session // states of sets that were folded lately
+	months     map[string]bool                // partitions of the facts known to exist
+	staged     sync.Map                       // *pgx.Conn: its staging tables exist
 }
 
 // identity is what a set is called in the tables.
@@ -40,8 +41,12 @@ type identity struct {
 	firstStored time.Time
 }
 
-// maxIdentities bounds the memory of known sets: about 20 MB.
-const maxIdentities = 200_000
+// Bounds of what is remembered: about 20 MB of identities, and as much as
+// four times that of states, which spare folding live sessions anew.
+const (
+	maxIdentities = 200_000
+	maxSessions   = 50_000
+)
 
 // Open connects to a migrated database.
 func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
@@ -62,7 +67,8 @@ func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
 	// Plans made while the tables were empty cost a factor of three and more.
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
-		config: config, identities: make(map[[16]byte]identity), months: make(map[string]bool),
+		config: config, identities: make(map[[16]byte]identity), sessions: make(map[int64]*projections.Session),
+		months: make(map[string]bool),
 	}
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }
 	pool, err := pgxpool.NewWithConfig(ctx, pc)

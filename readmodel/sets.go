@@ -151,19 +151,27 @@ func (m *ReadModel) lower(ctx context.Context, tx pgx.Tx, sets []*set) error {
 	return nil
 }
 
-// forget empties the memory of identities and months. It is called whenever
-// the database may hold less than is remembered.
+// forget empties the memory of identities, states and months. It is called
+// whenever the database may hold other than is remembered: states are changed
+// before the commit that they belong to.
 func (m *ReadModel) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.identities)
+	clear(m.sessions)
 	clear(m.months)
 }
 
-// remember keeps identities that are committed.
-func (m *ReadModel) remember(named map[[16]byte]identity) {
+// remember keeps identities and states that are committed.
+func (m *ReadModel) remember(named map[[16]byte]identity, sets []*set) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(m.sessions)+len(sets) > maxSessions {
+		clear(m.sessions)
+	}
+	for _, s := range sets {
+		m.sessions[s.id] = s.state
+	}
 	if len(m.identities)+len(named) > maxIdentities {
 		clear(m.identities)
 	}
@@ -172,20 +180,35 @@ func (m *ReadModel) remember(named map[[16]byte]identity) {
 	}
 }
 
-// load brings the kept states of the sets, and the earlier facts of those
-// that must be folded anew.
-func load(ctx context.Context, tx pgx.Tx, sets []*set) error {
+// load brings the states of the sets, remembered or kept, and the earlier
+// facts of those that must be folded anew.
+func (m *ReadModel) load(ctx context.Context, tx pgx.Tx, sets []*set) error {
 	byID := make(map[int64]*set, len(sets))
-	var ids []int64
+	var ids []int64 // of states to be looked for
+	m.mu.Lock()
 	for _, s := range sets {
-		if !s.isNew {
-			byID[s.id] = s
+		if s.isNew {
+			continue
+		}
+		byID[s.id] = s
+		if s.saved = m.sessions[s.id]; s.saved == nil {
 			ids = append(ids, s.id)
 		}
 	}
-	if len(ids) == 0 {
-		return nil
+	m.mu.Unlock()
+	if len(ids) > 0 {
+		if err := loadStates(ctx, tx, byID, ids); err != nil {
+			return err
+		}
 	}
+	if err := setCopiesAside(ctx, tx, sets, byID); err != nil {
+		return err
+	}
+	return loadOld(ctx, tx, sets, byID)
+}
+
+// loadStates brings the states that are kept beside the rows.
+func loadStates(ctx context.Context, tx pgx.Tx, byID map[int64]*set, ids []int64) error {
 	rows, err := tx.Query(ctx, `SELECT set_id, state FROM `+projections.Schema()+`.states WHERE set_id = ANY($1)`, ids)
 	if err != nil {
 		return fmt.Errorf("load states: %w", err)
@@ -199,9 +222,11 @@ func load(ctx context.Context, tx pgx.Tx, sets []*set) error {
 	if err != nil {
 		return fmt.Errorf("load states: %w", err)
 	}
-	if err := setCopiesAside(ctx, tx, sets, byID); err != nil {
-		return err
-	}
+	return nil
+}
+
+// loadOld brings the earlier facts of sets that must be folded anew.
+func loadOld(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
 	var refold []int64
 	first := time.Now().AddDate(200, 0, 0)
 	for _, s := range sets {
