@@ -10,6 +10,22 @@ import (
 	"time"
 )
 
+// clock adds up what the part under measure takes, and nothing of what goes on
+// between.
+type clock struct {
+	postmaster             int // 0 where no Postgres takes part
+	elapsed, own, postgres time.Duration
+}
+
+func (c *clock) time(work func() error) error {
+	own, postgres, began := ownCPU(), serverCPU(c.postmaster), time.Now()
+	err := work()
+	c.elapsed += time.Since(began)
+	c.own += ownCPU() - own
+	c.postgres += serverCPU(c.postmaster) - postgres
+	return err
+}
+
 // ownCPU is what this process has used, NATS and the clients included.
 func ownCPU() time.Duration {
 	var u syscall.Rusage

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -20,9 +21,11 @@ import (
 
 const doorLimit = "atomic batches of 1 000 of the same messages, made beforehand, published by one goroutine to an equal stream; flushed before the acknowledgement, as the door's are"
 
-// door loads the door with clients that post perRequest events at a time. Its
-// limit is measured half before and half after, so that what else the machine
-// does meets both.
+// rounds is how often the door and its limit take turns, so that what else the
+// machine does meets both.
+const rounds = 4
+
+// door loads the door with clients that post perRequest events at a time.
 func (b *bench) door(ctx context.Context, name string, perRequest, clients int) (row, error) {
 	out := row{Name: name, What: "events over HTTP, in requests of " + plural(perRequest, "event"), Timed: "a request", Limit: doorLimit}
 	s, err := openStand(ctx, b.dir)
@@ -37,46 +40,49 @@ func (b *bench) door(ctx context.Context, name string, perRequest, clients int) 
 		}
 		s.clients = append(s.clients, c)
 	}
-	batches, err := limitBatches(time.Now())
-	if err != nil {
-		return out, err
-	}
-	half := b.seconds() / 2
 	b.say("%s: warming up", name)
-	if _, err := load(ctx, s.clients, min(half/4, time.Second)); err != nil {
+	if err := load(ctx, s.clients, min(b.seconds()/8, time.Second)); err != nil {
 		return out, err
 	}
-	b.say("%s: its limit for %v, the door for %v, its limit for %v", name, half, b.seconds(), half)
-	before, err := s.publish(ctx, batches, half)
+	b.say("%s: the door and its limit by turns, for %v each", name, b.seconds())
+	stop, err := b.profile(name)
 	if err != nil {
 		return out, err
 	}
-	if err := b.loadDoor(ctx, s, perRequest, &out); err != nil {
-		return out, err
-	}
-	after, err := s.publish(ctx, batches, half)
-	out.compare((before + after) / 2)
-	return out, err
+	err = s.compare(ctx, b.seconds()/rounds, perRequest, &out)
+	return out, errors.Join(err, stop())
 }
 
-// loadDoor is the part under the clock.
-func (b *bench) loadDoor(ctx context.Context, s *stand, perRequest int, out *row) error {
-	stop, err := b.profile(out.Name)
+// compare loads the door and publishes to the log by turns.
+func (s *stand) compare(ctx context.Context, turn time.Duration, perRequest int, out *row) error {
+	batches, err := limitBatches(time.Now())
 	if err != nil {
 		return err
 	}
-	cpu := ownCPU()
-	elapsed, err := load(ctx, s.clients, b.seconds())
-	cpu = ownCPU() - cpu
-	if err := errors.Join(err, stop()); err != nil {
-		return err
+	for _, c := range s.clients {
+		c.took = c.took[:0] // what it took to warm up
+	}
+	var door, limit clock
+	published := 0
+	for range rounds {
+		err := limit.time(func() error {
+			n, err := s.publish(ctx, batches, turn)
+			published += n
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("publish batches: %w", err)
+		}
+		if err := door.time(func() error { return load(ctx, s.clients, turn) }); err != nil {
+			return fmt.Errorf("post reports: %w", err)
+		}
 	}
 	var took []time.Duration
 	for _, c := range s.clients {
 		took = append(took, c.took...)
 	}
-	out.measured(perRequest*len(took), elapsed, took)
-	out.CPU = perMillion(cpu, out.Events)
+	out.measured(perRequest*len(took), &door, took)
+	out.compare(float64(published) / limit.elapsed.Seconds())
 	return nil
 }
 
@@ -182,18 +188,17 @@ func limitBatches(now time.Time) ([][]*nats.Msg, error) {
 	return batches, nil
 }
 
-// publish is the limit: how many messages a second the log takes at best.
-func (s *stand) publish(ctx context.Context, batches [][]*nats.Msg, d time.Duration) (perSecond float64, err error) {
+// publish is the limit: as many messages as the log takes.
+func (s *stand) publish(ctx context.Context, batches [][]*nats.Msg, d time.Duration) (n int, err error) {
 	began := time.Now()
-	n := 0
 	for i := 0; time.Since(began) < d; i++ {
 		batch := batches[i%len(batches)]
 		// Waiting for the first acknowledgement as well would only slow it down.
 		_, err := jetstreamext.PublishMsgBatch(ctx, s.js, batch, jetstreamext.BatchFlowControl{AckTimeout: 5 * time.Second})
 		if err != nil {
-			return 0, err
+			return n, err
 		}
 		n += len(batch)
 	}
-	return float64(n) / time.Since(began).Seconds(), nil
+	return n, nil
 }

@@ -14,16 +14,21 @@ import (
 	"roomtrail/embedded"
 	"roomtrail/eventlog"
 	"roomtrail/events"
+	"roomtrail/pipeline"
 	"roomtrail/projections"
 	"roomtrail/readmodel"
 )
 
 const (
 	drainBatch = 5000
+	// The drain and its limit take turns, so that what else the machine does
+	// meets both.
+	drainTurn = 4 * drainBatch
+
 	drainLimit = "COPY of the same fact rows, already in COPY's own form, to a temporary table and one INSERT … ON CONFLICT DO NOTHING into a table with the same key and indexes; 5 000 rows a transaction, synchronous_commit off, as the read model does"
 )
 
-// drain reads a full log into an empty read model, as after a rebuild.
+// drain reads a full log into an empty read model, as a rebuild does.
 func (b *bench) drain(ctx context.Context, r *report) (row, error) {
 	out := row{Name: "drain", What: "events from the log into Postgres, in batches of 5 000", Timed: "a batch", Limit: drainLimit}
 	d, err := openDrain(ctx, b.dir)
@@ -36,47 +41,53 @@ func (b *bench) drain(ctx context.Context, r *report) (row, error) {
 	if err := d.fill(ctx, b.flags.Events); err != nil {
 		return out, fmt.Errorf("fill log: %w", err)
 	}
-	b.say("drain: draining it")
-	if err := b.drainAll(ctx, d, &out); err != nil {
+	if err := d.prepareLimit(ctx); err != nil {
 		return out, err
 	}
-	b.say("drain: its limit, with the same rows")
-	limit, err := d.limit(ctx, uint64(b.flags.Events))
-	out.compare(limit)
-	return out, err
-}
-
-// drainAll is the part under the clock.
-func (b *bench) drainAll(ctx context.Context, d *drainStand, out *row) error {
-	reader := d.log.Reader(0, time.Second)
-	defer reader.Close()
-	runner := &projections.Runner{Log: reader, Store: d.model, Generation: d.log.Generation(), Limit: drainBatch}
-	if err := d.exec(ctx, "CHECKPOINT"); err != nil {
-		return err
-	}
+	b.say("drain: draining it, by turns with its limit")
 	stop, err := b.profile(out.Name)
 	if err != nil {
-		return err
+		return out, err
 	}
+	err = d.compare(ctx, b.flags.Events, &out)
+	return out, errors.Join(err, stop())
+}
+
+// compare drains n events and writes the same facts with the least effort, by
+// turns.
+func (d *drainStand) compare(ctx context.Context, n int, out *row) error {
+	reader := d.log.Reader(0, time.Second)
+	defer reader.Close()
+	runner := &projections.Runner{Log: pipeline.ReadAhead(reader), Store: d.model, Generation: d.log.Generation()}
+	drained, limit := clock{postmaster: d.postmaster}, clock{}
 	var took []time.Duration
-	cpu, postgres := ownCPU(), serverCPU(d.postmaster)
-	began := time.Now()
-	for done := 0; done < b.flags.Events; {
-		stepped := time.Now()
-		n, err := runner.Step(ctx)
-		if err == nil && n == 0 {
-			err = fmt.Errorf("nothing is read after %d of %d events", done, b.flags.Events)
-		}
+	for done := 0; done < n; {
+		from := done
+		err := drained.time(func() error {
+			for done < min(from+drainTurn, n) {
+				stepped := time.Now()
+				applied, err := runner.Step(ctx)
+				if err == nil && applied == 0 {
+					err = fmt.Errorf("nothing is read after %d of %d events", done, n)
+				}
+				if err != nil {
+					return err
+				}
+				done += applied
+				took = append(took, time.Since(stepped))
+			}
+			return nil
+		})
 		if err != nil {
-			return errors.Join(err, stop())
+			return fmt.Errorf("drain: %w", err)
 		}
-		done += n
-		took = append(took, time.Since(stepped))
+		if err := d.writeLimit(ctx, &limit, from, done); err != nil {
+			return fmt.Errorf("write facts: %w", err)
+		}
 	}
-	out.measured(b.flags.Events, time.Since(began), took)
-	out.CPU = perMillion(ownCPU()-cpu, out.Events)
-	out.PostgresCPU = perMillion(serverCPU(d.postmaster)-postgres, out.Events)
-	return stop()
+	out.measured(n, &drained, took)
+	out.compare(float64(n) / limit.elapsed.Seconds())
+	return d.check(ctx, n)
 }
 
 // drainStand is a log, an empty read model, and a connection of our own.
@@ -151,11 +162,6 @@ func (d *drainStand) close(ctx context.Context) (err error) {
 	return err
 }
 
-func (d *drainStand) exec(ctx context.Context, sql string) error {
-	_, err := d.sql.Exec(ctx, sql)
-	return err
-}
-
 // fill appends n events to the log.
 func (d *drainStand) fill(ctx context.Context, n int) error {
 	w := newWorkload(time.Now(), n)
@@ -172,9 +178,8 @@ func (d *drainStand) fill(ctx context.Context, n int) error {
 	return nil
 }
 
-// limit writes the facts that the drain has left once more, with the least
-// that Postgres must do for them.
-func (d *drainStand) limit(ctx context.Context, n uint64) (perSecond float64, err error) {
+// prepareLimit makes the tables of the limit.
+func (d *drainStand) prepareLimit(ctx context.Context) error {
 	for _, sql := range []string{
 		"SET synchronous_commit = off",
 		"CREATE SCHEMA bench",
@@ -182,34 +187,29 @@ func (d *drainStand) limit(ctx context.Context, n uint64) (perSecond float64, er
 		"CREATE TEMP TABLE staging (LIKE roomtrail.events) ON COMMIT DELETE ROWS",
 		"CHECKPOINT",
 	} {
-		if err := d.exec(ctx, sql); err != nil {
-			return 0, fmt.Errorf("%s: %w", sql, err)
+		if _, err := d.sql.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
 		}
 	}
-	var rows bytes.Buffer
-	var elapsed time.Duration
-	for from := uint64(0); from < n; from += drainBatch {
-		rows.Reset()
+	return nil
+}
+
+// writeLimit writes facts that were drained once more, with the least that
+// Postgres must do for them. Fetching them is not timed.
+func (d *drainStand) writeLimit(ctx context.Context, limit *clock, from, until int) error {
+	for ; from < until; from += drainBatch {
+		var rows bytes.Buffer
 		_, err := d.sql.PgConn().CopyTo(ctx, &rows, fmt.Sprintf(
-			"COPY (SELECT * FROM roomtrail.events WHERE stream_seq > %d AND stream_seq <= %d ORDER BY stream_seq) TO STDOUT (FORMAT binary)",
-			from, from+drainBatch))
+			"COPY (SELECT * FROM roomtrail.events WHERE generation = %d AND partition = 0 AND stream_seq > %d AND stream_seq <= %d ORDER BY stream_seq) TO STDOUT (FORMAT binary)",
+			d.log.Generation(), from, min(from+drainBatch, until)))
 		if err != nil {
-			return 0, fmt.Errorf("read facts: %w", err)
+			return err
 		}
-		began := time.Now()
-		if err := d.copyAndMerge(ctx, &rows); err != nil {
-			return 0, fmt.Errorf("write facts: %w", err)
+		if err := limit.time(func() error { return d.copyAndMerge(ctx, &rows) }); err != nil {
+			return err
 		}
-		elapsed += time.Since(began)
 	}
-	var count uint64
-	if err := d.sql.QueryRow(ctx, "SELECT count(*) FROM bench.events").Scan(&count); err != nil {
-		return 0, err
-	}
-	if count != n {
-		return 0, fmt.Errorf("the limit wrote %d of %d facts", count, n)
-	}
-	return float64(n) / elapsed.Seconds(), nil
+	return nil
 }
 
 func (d *drainStand) copyAndMerge(ctx context.Context, rows *bytes.Buffer) error {
@@ -220,4 +220,14 @@ func (d *drainStand) copyAndMerge(ctx context.Context, rows *bytes.Buffer) error
 		_, err := tx.Exec(ctx, "INSERT INTO bench.events SELECT * FROM staging ON CONFLICT DO NOTHING")
 		return err
 	})
+}
+
+// check makes sure that both have written everything.
+func (d *drainStand) check(ctx context.Context, n int) error {
+	var drained, limit int
+	err := d.sql.QueryRow(ctx, "SELECT (SELECT count(*) FROM roomtrail.events), (SELECT count(*) FROM bench.events)").Scan(&drained, &limit)
+	if err == nil && (drained != n || limit != n) {
+		err = fmt.Errorf("the drain wrote %d and its limit %d of %d facts", drained, limit, n)
+	}
+	return err
 }

@@ -55,9 +55,11 @@ type row struct {
 	Limit          string  `json:"limit"`
 }
 
-// measured notes what was done in which time.
-func (r *row) measured(n int, elapsed time.Duration, took []time.Duration) {
-	r.Events, r.PerSecond = n, float64(n)/elapsed.Seconds()
+// measured notes what was done while the clock ran.
+func (r *row) measured(n int, c *clock, took []time.Duration) {
+	r.Events, r.PerSecond = n, float64(n)/c.elapsed.Seconds()
+	perMillion := func(cpu time.Duration) float64 { return cpu.Seconds() * 1e6 / float64(max(n, 1)) }
+	r.CPU, r.PostgresCPU = perMillion(c.own), perMillion(c.postgres)
 	if len(took) == 0 {
 		return
 	}
@@ -70,10 +72,6 @@ func (r *row) compare(limit float64) {
 	if r.LimitPerSecond = limit; limit > 0 {
 		r.Ratio = r.PerSecond / limit
 	}
-}
-
-func perMillion(cpu time.Duration, n int) float64 {
-	return cpu.Seconds() * 1e6 / float64(max(n, 1))
 }
 
 func (r *report) write(w io.Writer, format string) error {

@@ -17,12 +17,12 @@ import (
 // Config is how the log is opened. The zero value is the embedded default:
 // generation 1 with one partition of one replica.
 type Config struct {
-	Generation int   // 0 means 1
-	Partitions int   // 0 means as many as the log has, or NewPartitions
+	Generation int // 0 means 1
+	Partitions int // 0 means as many as the log has, or NewPartitions
 	// NewPartitions is how many a new log gets; 0 means 1.
 	NewPartitions int
-	MaxBytes   int64 // of each partition; 0 means 10 GiB
-	Replicas   int   // 0 means 1
+	MaxBytes      int64 // of each partition; 0 means 10 GiB
+	Replicas      int   // 0 means 1
 	// Linger is how long a writer gathers events before it sends; 0 means 2 ms.
 	Linger time.Duration
 	// Timeout is how long an acknowledgement may take; 0 means 5 s.

@@ -54,6 +54,7 @@ func (r *Reader) Read(ctx context.Context, after events.Position, limit int) (ev
 	}
 	batch := events.Batch{LogCreated: r.created}
 	start, more := time.Now(), false
+	var last jetstream.Msg
 	for len(batch.Facts) < limit {
 		wait := r.wait
 		switch {
@@ -71,6 +72,7 @@ func (r *Reader) Read(ctx context.Context, after events.Position, limit int) (ev
 			return events.Batch{}, fmt.Errorf("read stream %s: %w", r.name(), err)
 		}
 		fact, pending, err := r.fact(m)
+		last = m
 		if err != nil {
 			r.Close()
 			return events.Batch{}, err
@@ -90,6 +92,9 @@ func (r *Reader) Read(ctx context.Context, after events.Position, limit int) (ev
 		if !more && time.Since(start) > gather {
 			break
 		}
+	}
+	if last != nil { // by the last one the log is recognised
+		batch.Facts[len(batch.Facts)-1].Digest = events.Digest(last.Data())
 	}
 	batch.LogLast = r.last
 	return batch, nil
@@ -114,7 +119,6 @@ func (r *Reader) fact(m jetstream.Msg) (f events.Stored, pending uint64, err err
 	}
 	f.Ref = events.Ref{Generation: r.log.config.Generation, Partition: r.partition, Seq: seq}
 	f.StoredAt = meta.Timestamp.UTC().Truncate(time.Microsecond)
-	f.Digest = events.Digest(data)
 	return f, meta.NumPending, nil
 }
 
@@ -167,7 +171,7 @@ func (r *Reader) open(ctx context.Context, seq uint64) error {
 	if err != nil {
 		return fmt.Errorf("read stream %s from %d: %w", r.name(), seq, err)
 	}
-	r.messages, err = consumer.Messages(jetstream.PullMaxMessages(5000))
+	r.messages, err = consumer.Messages(jetstream.PullMaxMessages(10_000))
 	if err != nil {
 		return fmt.Errorf("read stream %s from %d: %w", r.name(), seq, err)
 	}

@@ -157,7 +157,7 @@ type Stored struct {
 	Event
 	Ref      Ref
 	StoredAt time.Time // when the log took it; never changes
-	Digest   [16]byte  // of the message, by which a log is recognised
+	Digest   [16]byte  // of the message, by which a log is recognised; set on the last of a batch
 	Raw      []byte    // the message, kept only where Err is set
 	Err      error     // the message could not be read: it goes to quarantine
 }

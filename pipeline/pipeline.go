@@ -159,12 +159,14 @@ func (p *Pipeline) startRunners(ctx context.Context) (err error) {
 	p.stopRunners = stop
 	for n := range p.log.Partitions() {
 		reader := p.log.Reader(n, 500*time.Millisecond)
+		ahead := ReadAhead(reader)
 		runner := &projections.Runner{
-			Log: reader, Store: p.model, Generation: p.log.Generation(), Partition: n,
+			Log: ahead, Store: p.model, Generation: p.log.Generation(), Partition: n,
 			Limit: p.config.BatchSize, Wait: wait, Observe: p.observe(n),
 		}
 		p.runners.Go(func() {
 			defer reader.Close()
+			defer ahead.Close()
 			_ = runner.Run(running) // it ends with the context alone
 		})
 	}

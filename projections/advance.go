@@ -3,9 +3,10 @@ package projections
 import "roomtrail/events"
 
 // SaveFrom is the number of facts from which on a session's state is kept
-// beside its rows: below it, folding the facts again costs less than keeping
-// the state.
-const SaveFrom = 16
+// beside its rows. States of live sessions are remembered by who applies; what
+// is kept serves the first event after a restart, and folding some dozens of
+// facts once costs less than writing the state with every batch.
+const SaveFrom = 64
 
 // NeedsFacts says whether Advance needs the facts that were folded before:
 // where no state is kept, or where a fresh fact does not come after it.

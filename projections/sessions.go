@@ -90,12 +90,15 @@ func (s *Session) Appends(facts []events.Stored) bool {
 // Append folds facts whose seq is above all that were folded before (see
 // Appends) and returns the rows that are new or changed. It sorts the facts.
 func (s *Session) Append(profiles Profiles, facts []events.Stored) Rows {
-	sort.Slice(facts, func(i, j int) bool {
+	inOrder := func(i, j int) bool {
 		if facts[i].Seq != facts[j].Seq {
 			return facts[i].Seq < facts[j].Seq
 		}
 		return facts[i].Ref.Before(facts[j].Ref)
-	})
+	}
+	if !sort.SliceIsSorted(facts, inOrder) {
+		sort.Slice(facts, inOrder)
+	}
 	var out Rows
 	s.out, s.profiles = &out, profiles
 	for i := 0; i < len(facts); {

@@ -39,7 +39,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		return from, err
 	}
 	var next events.Position
-	var named map[[16]byte]identity
+	var named map[events.SetKey]identity
 	var sets []*set
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 		moved, err := lock(ctx, tx, from) // 1
@@ -54,7 +54,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 			return err
 		}
 		var owners []*set
-		var made map[[16]byte]identity
+		var made map[events.SetKey]identity
 		sets, owners, made, err = m.name(ctx, tx, facts) // 3
 		if err != nil {
 			return err

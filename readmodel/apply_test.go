@@ -244,11 +244,11 @@ func TestLongSessionsThroughKeptStates(t *testing.T) {
 	}
 	late := facts[50]
 	facts = append(append(facts[:50:50], facts[51:]...), late)
-	readmodeltest.Apply(t, m, facts[:40], 7)
+	readmodeltest.Apply(t, m, facts[:90], 7)
 	if n := count(t, owner, "SELECT count(*) FROM "+projections.Schema()+".states"); n != 1 {
 		t.Errorf("%d states are kept, want 1", n)
 	}
-	readmodeltest.Apply(t, m, facts[40:], 7)
+	readmodeltest.Apply(t, m, facts[90:], 7)
 	// Retries of all that is stored are copies and change nothing else.
 	readmodeltest.Apply(t, m, facts, 50)
 	if n := count(t, owner, "SELECT count(*) FROM room_events WHERE is_copy"); n != len(facts) {

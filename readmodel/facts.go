@@ -54,21 +54,26 @@ SELECT ` + readColumns + `
 FROM roomtrail.events
 WHERE set_id = ANY($1) AND stored_at >= $2`
 
-// selectFirsts brings the copy that counts of each given seq.
+// selectFirsts brings the copy that counts of each given set and seq.
 const selectFirsts = `
-SELECT DISTINCT ON (set_id, seq) ` + readColumns + `
-FROM roomtrail.events
-WHERE set_id = ANY($1) AND seq = ANY($2)
-ORDER BY set_id, seq, generation, stream_seq`
+SELECT e.*
+FROM unnest($1::bigint[], $2::int[]) AS w(id, no)
+CROSS JOIN LATERAL (
+    SELECT ` + readColumns + `
+    FROM roomtrail.events
+    WHERE set_id = w.id AND seq = w.no
+    ORDER BY generation, stream_seq
+    LIMIT 1
+) e`
 
 // readColumns are in the order in which scanFact takes them.
-const readColumns = `set_id, stored_at, generation, partition, stream_seq, seq, kind, coalesce(reason, ''), coalesce(error_code, 0),
-       extended_data, coalesce(via, ''), occurred_at, received_at, clock_offset_ms, monotonic_ms,
-       coalesce(boot_id, ''), platform, family, coalesce(device_id, ''), coalesce(sdk_version, ''),
-       coalesce(app_version, ''), coalesce(os, ''), coalesce(network, ''), coalesce(carrier, ''),
-       coalesce(region, ''), coalesce(room_session_id, ''), coalesce(retry_window_ms, 0),
-       coalesce(attributes::text, ''), coalesce(lost_count, 0), coalesce(why, ''), coalesce(peer_update, ''),
-       coalesce(peer_user_id, ''), source, trust, is_import, salt`
+const readColumns = `set_id, stored_at, generation, partition, stream_seq, seq, kind, coalesce(reason, '') AS reason, coalesce(error_code, 0) AS error_code,
+       extended_data, coalesce(via, '') AS via, occurred_at, received_at, clock_offset_ms, monotonic_ms,
+       coalesce(boot_id, '') AS boot_id, platform, family, coalesce(device_id, '') AS device_id, coalesce(sdk_version, '') AS sdk_version,
+       coalesce(app_version, '') AS app_version, coalesce(os, '') AS os, coalesce(network, '') AS network, coalesce(carrier, '') AS carrier,
+       coalesce(region, '') AS region, coalesce(room_session_id, '') AS room_session_id, coalesce(retry_window_ms, 0) AS retry_window_ms,
+       coalesce(attributes::text, '') AS attributes, coalesce(lost_count, 0) AS lost_count, coalesce(why, '') AS why, coalesce(peer_update, '') AS peer_update,
+       coalesce(peer_user_id, '') AS peer_user_id, source, trust, is_import, salt`
 
 // loadFacts brings the earlier facts of the given sets. None of them was
 // stored before first, which spares the older partitions.

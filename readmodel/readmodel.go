@@ -29,7 +29,7 @@ type ReadModel struct {
 	config Config
 
 	mu         sync.Mutex
-	identities map[[16]byte]identity
+	identities map[events.SetKey]identity
 	sessions   map[int64]*projections.Session // states of sets that were folded lately
 	months     map[string]bool                // partitions of the facts known to exist
 	staged     sync.Map                       // *pgx.Conn: its staging tables exist
@@ -41,8 +41,8 @@ type identity struct {
 	firstStored time.Time
 }
 
-// Bounds of what is remembered: about 20 MB of identities, and as much as
-// four times that of states, which spare folding live sessions anew.
+// Bounds of what is remembered: about 40 MB of identities, and as much as
+// twice that of states, which spare folding live sessions anew.
 const (
 	maxIdentities = 200_000
 	maxSessions   = 50_000
@@ -67,7 +67,7 @@ func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
 	// Plans made while the tables were empty cost a factor of three and more.
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
-		config: config, identities: make(map[[16]byte]identity), sessions: make(map[int64]*projections.Session),
+		config: config, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
 		months: make(map[string]bool),
 	}
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }

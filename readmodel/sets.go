@@ -19,6 +19,7 @@ type set struct {
 	identity
 	key   events.SetKey
 	isNew bool // no fact of it was stored before this batch
+	count int
 	fresh []events.Stored
 
 	saved  *projections.Session
@@ -33,28 +34,36 @@ type set struct {
 // name groups the facts by session and finds or makes the identity of each.
 // owners are the sets of the facts, one by one; fresh is what to remember
 // once the transaction has committed.
-func (m *ReadModel) name(ctx context.Context, tx pgx.Tx, facts []events.Stored) (sets, owners []*set, made map[[16]byte]identity, err error) {
-	byHash := make(map[[16]byte]*set)
-	byKey := make(map[events.SetKey]*set)
+func (m *ReadModel) name(ctx context.Context, tx pgx.Tx, facts []events.Stored) (sets, owners []*set, made map[events.SetKey]identity, err error) {
+	byKey := make(map[events.SetKey]*set, len(facts)/2)
+	owners = make([]*set, len(facts))
 	for i := range facts {
 		key := facts[i].Key()
 		s := byKey[key]
 		if s == nil {
 			s = &set{key: key}
 			byKey[key] = s
-			byHash[key.Hash()] = s
 			sets = append(sets, s)
 		}
-		s.fresh = append(s.fresh, facts[i])
-		owners = append(owners, s)
+		owners[i] = s
+		s.count++
+	}
+	// One array for all: facts are large, and growing a slice for each set
+	// would copy them again and again.
+	grouped := make([]events.Stored, len(facts))
+	for _, s := range sets {
+		s.fresh, grouped = grouped[:0:s.count], grouped[s.count:]
+	}
+	for i := range facts {
+		owners[i].fresh = append(owners[i].fresh, facts[i])
 	}
 	unknown := make(map[[16]byte]*set)
 	m.mu.Lock()
-	for h, s := range byHash {
-		if id, ok := m.identities[h]; ok {
+	for key, s := range byKey {
+		if id, ok := m.identities[key]; ok {
 			s.identity = id
 		} else {
-			unknown[h] = s
+			unknown[key.Hash()] = s
 		}
 	}
 	m.mu.Unlock()
@@ -86,7 +95,7 @@ SELECT hash, id, first_stored_at, true FROM made
 UNION ALL
 SELECT hash, id, first_stored_at, false FROM roomtrail.identities WHERE hash = ANY($1)`
 
-func makeIdentities(ctx context.Context, tx pgx.Tx, unknown map[[16]byte]*set) (map[[16]byte]identity, error) {
+func makeIdentities(ctx context.Context, tx pgx.Tx, unknown map[[16]byte]*set) (map[events.SetKey]identity, error) {
 	n := len(unknown)
 	hashes, buckets := make([][16]byte, 0, n), make([]int32, 0, n)
 	var text [4][]string
@@ -103,14 +112,14 @@ func makeIdentities(ctx context.Context, tx pgx.Tx, unknown map[[16]byte]*set) (
 	if err != nil {
 		return nil, fmt.Errorf("name sets: %w", err)
 	}
-	made := make(map[[16]byte]identity, n)
+	made := make(map[events.SetKey]identity, n)
 	var h [16]byte
 	var id identity
 	var isNew bool
 	_, err = pgx.ForEachRow(rows, []any{&h, &id.id, &id.firstStored, &isNew}, func() error {
 		s := unknown[h]
 		s.identity, s.isNew = id, isNew
-		made[h] = id
+		made[s.key] = id
 		return nil
 	})
 	if err == nil && len(made) != n {
@@ -163,7 +172,7 @@ func (m *ReadModel) forget() {
 }
 
 // remember keeps identities and states that are committed.
-func (m *ReadModel) remember(named map[[16]byte]identity, sets []*set) {
+func (m *ReadModel) remember(named map[events.SetKey]identity, sets []*set) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.sessions)+len(sets) > maxSessions {
@@ -175,8 +184,8 @@ func (m *ReadModel) remember(named map[[16]byte]identity, sets []*set) {
 	if len(m.identities)+len(named) > maxIdentities {
 		clear(m.identities)
 	}
-	for h, id := range named {
-		m.identities[h] = id
+	for key, id := range named {
+		m.identities[key] = id
 	}
 }
 
@@ -244,33 +253,35 @@ func loadOld(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) e
 	return loadFacts(ctx, tx, byID, refold, first)
 }
 
+// place is a number in a set.
+type place struct{ id, seq int64 }
+
 // setCopiesAside takes facts out of long sessions that say again what is
 // stored under their seq: retries are common, and folding thousands of facts
 // anew for each would let one sender hold up a partition. A copy that differs
 // stays, and so do all that come with it.
 func setCopiesAside(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
-	var ids []int64
+	var ids, setIDs []int64
 	var seqs []int32
+	asked := map[place]bool{}
 	for _, s := range sets {
 		if s.saved == nil || s.saved.Appends(s.fresh) {
 			continue
 		}
 		ids = append(ids, s.id)
 		for i := range s.fresh {
-			if s.fresh[i].Seq <= s.saved.MaxSeq {
-				seqs = append(seqs, int32(s.fresh[i].Seq))
+			p := place{s.id, s.fresh[i].Seq}
+			if p.seq <= s.saved.MaxSeq && !asked[p] {
+				asked[p] = true
+				setIDs, seqs = append(setIDs, p.id), append(seqs, int32(p.seq))
 			}
 		}
 	}
 	if len(ids) == 0 {
 		return nil
 	}
-	type place struct {
-		id  int64
-		seq int64
-	}
 	first := map[place]events.Stored{}
-	rows, err := tx.Query(ctx, selectFirsts, ids, seqs)
+	rows, err := tx.Query(ctx, selectFirsts, setIDs, seqs)
 	if err != nil {
 		return fmt.Errorf("load first copies: %w", err)
 	}
