@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,17 +21,18 @@ import (
 )
 
 const (
-	drainBatch = 5000
+	drainBatch = 10_000 // the projector's own, which it uses here
 	// The drain and its limit take turns, so that what else the machine does
 	// meets both.
-	drainTurn = 4 * drainBatch
+	drainTurn = 5 * drainBatch
+	limitRows = 5000 // in a transaction
 
 	drainLimit = "COPY of the same fact rows, already in COPY's own form, to a temporary table and one INSERT … ON CONFLICT DO NOTHING into a table with the same key and indexes; 5 000 rows a transaction, synchronous_commit off, as the read model does"
 )
 
 // drain reads a full log into an empty read model, as a rebuild does.
 func (b *bench) drain(ctx context.Context, r *report) (row, error) {
-	out := row{Name: "drain", What: "events from the log into Postgres, in batches of 5 000", Timed: "a batch", Limit: drainLimit}
+	out := row{Name: "drain", What: "events from the log into Postgres, in batches of 10 000", Timed: "a batch", Limit: drainLimit}
 	d, err := openDrain(ctx, b.dir)
 	if err != nil {
 		return out, err
@@ -57,8 +59,12 @@ func (b *bench) drain(ctx context.Context, r *report) (row, error) {
 // turns.
 func (d *drainStand) compare(ctx context.Context, n int, out *row) error {
 	reader := d.log.Reader(0, time.Second)
-	defer reader.Close()
-	runner := &projections.Runner{Log: pipeline.ReadAhead(reader), Store: d.model, Generation: d.log.Generation()}
+	reads := &turnstile{log: reader}
+	defer func() {
+		reads.mu.Lock() // a read ahead may be under way after a fault
+		reader.Close()
+	}()
+	runner := &projections.Runner{Log: pipeline.ReadAhead(reads), Limit: drainBatch, Store: d.model, Generation: d.log.Generation()}
 	drained, limit := clock{postmaster: d.postmaster}, clock{}
 	var took []time.Duration
 	for done := 0; done < n; {
@@ -76,18 +82,33 @@ func (d *drainStand) compare(ctx context.Context, n int, out *row) error {
 				done += applied
 				took = append(took, time.Since(stepped))
 			}
+			reads.mu.Lock() // what is being read ahead belongs to the drain
 			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("drain: %w", err)
 		}
-		if err := d.writeLimit(ctx, &limit, from, done); err != nil {
+		err = d.writeLimit(ctx, &limit, from, done)
+		reads.mu.Unlock()
+		if err != nil {
 			return fmt.Errorf("write facts: %w", err)
 		}
 	}
 	out.measured(n, &drained, took)
 	out.compare(float64(n) / limit.elapsed.Seconds())
 	return d.check(ctx, n)
+}
+
+// turnstile keeps a log from being read while its lock is held.
+type turnstile struct {
+	log projections.Log
+	mu  sync.Mutex
+}
+
+func (t *turnstile) Read(ctx context.Context, after events.Position, limit int) (events.Batch, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.log.Read(ctx, after, limit)
 }
 
 // drainStand is a log, an empty read model, and a connection of our own.
@@ -197,11 +218,11 @@ func (d *drainStand) prepareLimit(ctx context.Context) error {
 // writeLimit writes facts that were drained once more, with the least that
 // Postgres must do for them. Fetching them is not timed.
 func (d *drainStand) writeLimit(ctx context.Context, limit *clock, from, until int) error {
-	for ; from < until; from += drainBatch {
+	for ; from < until; from += limitRows {
 		var rows bytes.Buffer
 		_, err := d.sql.PgConn().CopyTo(ctx, &rows, fmt.Sprintf(
 			"COPY (SELECT * FROM roomtrail.events WHERE generation = %d AND partition = 0 AND stream_seq > %d AND stream_seq <= %d ORDER BY stream_seq) TO STDOUT (FORMAT binary)",
-			d.log.Generation(), from, min(from+drainBatch, until)))
+			d.log.Generation(), from, min(from+limitRows, until)))
 		if err != nil {
 			return err
 		}

@@ -79,6 +79,7 @@ func (r *Reader) Read(ctx context.Context, after events.Position, limit int) (ev
 		}
 		if len(batch.Facts) == 0 {
 			start = time.Now()
+			batch.Facts = make([]events.Stored, 0, min(uint64(limit), pending+16))
 		}
 		batch.Facts = append(batch.Facts, fact)
 		r.next++
