@@ -66,7 +66,7 @@ var layers = []layer{
 	{packages: "embedded", may: "github.com/nats-io/nats-server/v2/... github.com/nats-io/nats.go/... github.com/jackc/pgx/v5/...", by: "pipeline " + programs + " " + helpers, starts: "*",
 		why: "whole servers: what wires a program or a test starts them, nothing else needs them"},
 
-	{packages: "pipeline", may: "embedded eventlog intake projections readmodel github.com/nats-io/nats.go/... github.com/prometheus/client_golang/...", by: programs, starts: "*",
+	{packages: "pipeline", may: "embedded eventlog events intake projections readmodel github.com/nats-io/nats.go/... github.com/prometheus/client_golang/...", by: programs, starts: "*",
 		why: "the pipeline wires the write side for the programs, and is no part to build on"},
 	{packages: helpers, may: "...", by: "bench", starts: "*",
 		why: "helpers of tests bring servers and testing with them, so no program may hold them"},

@@ -23,7 +23,11 @@ func TestADatabaseThatCrashesLosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = p.Stop(context.Background()) }()
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		_ = p.Stop(stopping) // a server that is recovering may have to be cut off
+	}()
 	l := &ledger{accepted: map[string]int{}}
 	loading, enough := context.WithCancel(ctx)
 	var workers sync.WaitGroup

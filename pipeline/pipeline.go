@@ -326,14 +326,13 @@ func (p *Pipeline) Drain(ctx context.Context) error {
 	}
 	for {
 		behind, err := p.model.Behind(ctx, p.log.Generation(), lastSequences(info))
-		if err != nil {
-			return fmt.Errorf("drain: %w", err)
-		}
-		if behind == 0 {
+		if err == nil && behind == 0 {
 			return nil
 		}
-		if err := wait(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("drain: %d events are not applied yet: %w", behind, err)
+		// A database that does not answer now may do so soon: the runners wait
+		// for it too.
+		if waitErr := wait(ctx, 20*time.Millisecond); waitErr != nil {
+			return errors.Join(fmt.Errorf("drain: %d events are not applied yet: %w", behind, waitErr), err)
 		}
 	}
 }

@@ -74,9 +74,11 @@ func (f *importFiles) Run(t *terminal) error {
 
 // file imports one file from where an earlier import of it stopped.
 func (f *importFiles) file(t *terminal, out sink, name string) (n tally, err error) {
-	in, size := stoppable(t.ctx, t.stdin), int64(0)
-	done := &progress{}
-	if name != "-" {
+	var in io.Reader
+	size, done := int64(0), &progress{}
+	if name == "-" {
+		in = stoppable(t.ctx, t.stdin)
+	} else {
 		file, err := os.Open(name)
 		if err != nil {
 			return n, err
