@@ -1,19 +1,3 @@
-// Package room holds the rules of a room connection as the vendor documents
-// them. So far: which state may follow which.
-//
-// It promises: one table of edges, the only copy in the program. It refuses:
-// clocks, goroutines, sockets.
-//
-//	            ┌─────────────── LoginFailed ──┐
-//	Logining ───┤                              ├──> Logout ──> Logining
-//	            └──> Logined ──> LogoutFailed ─┘      ^
-//	                   │  └────────────────────────── ┤
-//	                   ├──> KickOut ───────────────── ┤
-//	                   v                              │
-//	             Reconnecting ──> ReconnectFailed ─── ┤
-//	                   │ ^                            │
-//	                   v │                            │
-//	              Reconnected ──> KickOut, LogoutFailed, Logout
 package room
 
 import "roomtrail/events"
