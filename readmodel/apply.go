@@ -177,19 +177,31 @@ WHERE version = $1 AND generation = $2 AND partition = $3 AND epoch = $4 AND seq
 	return next, nil
 }
 
+// monthOf is the start of a time's month, by which facts are partitioned.
+func monthOf(t time.Time) time.Time {
+	y, m, _ := t.UTC().Date()
+	return time.Date(y, m, 1, 0, 0, 0, 0, time.UTC)
+}
+
+func partitionName(month time.Time) string { return month.Format("events_y2006m01") }
+
 // makePartitions makes the months of the facts that the batch needs, outside
 // the transaction, since making one locks the parent for a moment.
 func (m *ReadModel) makePartitions(ctx context.Context, facts []events.Stored) error {
+	var last time.Time
 	for i := range facts {
-		t := facts[i].StoredAt.UTC()
-		name := t.Format("events_y2006m01")
+		start := monthOf(facts[i].StoredAt)
+		if start.Equal(last) {
+			continue
+		}
+		last = start
+		name := partitionName(start)
 		m.mu.Lock()
 		known := m.months[name]
 		m.mu.Unlock()
 		if known {
 			continue
 		}
-		start := time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
 		sql := fmt.Sprintf(`CREATE TABLE IF NOT EXISTS roomtrail.%s
 PARTITION OF roomtrail.events FOR VALUES FROM ('%s') TO ('%s')`,
 			name, start.Format(time.RFC3339), start.AddDate(0, 1, 0).Format(time.RFC3339))

@@ -32,10 +32,25 @@ func factRow(f *events.Stored, setID int64, row []any) []any {
 		text(f.PeerUserID), string(f.Source), string(f.Trust), f.Import, f.Salt)
 }
 
-// copyFacts writes the batch's facts in the order of the log.
+// copyFacts writes the batch's facts in the order of the log, each run of one
+// month straight into its partition: routing every row costs a tenth more.
 func copyFacts(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners []*set) error {
+	for len(facts) > 0 {
+		month, n := monthOf(facts[0].StoredAt), 1
+		for n < len(facts) && monthOf(facts[n].StoredAt) == month {
+			n++
+		}
+		if err := copyMonth(ctx, tx, month, facts[:n], owners[:n]); err != nil {
+			return err
+		}
+		facts, owners = facts[n:], owners[n:]
+	}
+	return nil
+}
+
+func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, facts []events.Stored, owners []*set) error {
 	row := make([]any, 0, len(factColumns))
-	n, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", "events"}, factColumns,
+	n, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", partitionName(month)}, factColumns,
 		pgx.CopyFromSlice(len(facts), func(i int) ([]any, error) {
 			row = factRow(&facts[i], owners[i].id, row[:0])
 			return row, nil
