@@ -120,7 +120,8 @@ CREATE TABLE anomalies (
 
 CREATE INDEX anomalies_happened_at ON anomalies (happened_at);
 
--- What the fold found of each message: joined to the facts by room_events.
+-- What the fold found of a message that announces a state or repeats another:
+-- joined to the facts by room_events.
 CREATE TABLE marks (
     generation integer NOT NULL,
     partition  integer NOT NULL,

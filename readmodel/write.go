@@ -83,6 +83,9 @@ func (w *writes) add(s *set, from events.Position) {
 	}
 	for _, m := range append(s.rows.Marks, s.copies...) {
 		isNew := m.Ref.Generation == from.Generation && m.Ref.Seq > from.Seq
+		if isNew && !m.IsCopy && m.Transition == "" {
+			continue // no state event and no copy: without a mark it reads the same
+		}
 		w.put(marksTable, isNew, []any{
 			m.Ref.Generation, m.Ref.Partition, int64(m.Ref.Seq), m.IsCopy, text(m.Previous.String()), text(string(m.Transition)),
 		})
