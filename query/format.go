@@ -44,6 +44,12 @@ func Cell(column string, v any, zone *time.Location) string {
 		if strings.HasSuffix(column, "rate") || strings.HasSuffix(column, "share") {
 			return Percent(v)
 		}
+		if strings.HasSuffix(column, "_ms") && column != "monotonic_ms" {
+			return Duration(int64(v)) // a percentile of durations, say
+		}
+		if v == math.Trunc(v) && math.Abs(v) < 1e15 {
+			return strconv.FormatFloat(v, 'f', 0, 64)
+		}
 		return strconv.FormatFloat(v, 'g', 6, 64)
 	case string:
 		return Clean(v)
