@@ -22,6 +22,35 @@ type Described struct {
 	Network, Carrier, Region                   string
 }
 
+func described(e *events.Event) Described {
+	return Described{
+		DeviceID: e.DeviceID, Platform: e.Platform, Family: e.Family, SDKVersion: e.SDKVersion,
+		AppVersion: e.AppVersion, Network: e.Network, Carrier: e.Carrier, Region: e.Region,
+	}
+}
+
+// or fills what d does not say from o.
+func (d Described) or(o Described) Described {
+	first(&d.DeviceID, o.DeviceID)
+	first(&d.Platform, o.Platform)
+	first(&d.SDKVersion, o.SDKVersion)
+	first(&d.AppVersion, o.AppVersion)
+	first(&d.Network, o.Network)
+	first(&d.Carrier, o.Carrier)
+	first(&d.Region, o.Region)
+	if d.Family == "" {
+		d.Family = o.Family
+	}
+	return d
+}
+
+// first sets a column from the first event that carries it.
+func first(dst *string, s string) {
+	if *dst == "" {
+		*dst = s
+	}
+}
+
 // Login is one stay of one user in one room, from Logining to its end: a row
 // of the view sessions. Zero times and empty strings are null; durations are
 // whole milliseconds by contract 4.2.

@@ -2,9 +2,7 @@ package projections
 
 import (
 	"fmt"
-	"math"
 	"sort"
-	"time"
 
 	"roomtrail/events"
 	"roomtrail/room"
@@ -38,33 +36,6 @@ type Session struct {
 	out            *Rows
 	loginChanged   bool
 	interruptedNow bool
-}
-
-// instant is a point on the sender's clocks, from which durations are taken.
-type instant struct {
-	At     time.Time // occurred_at
-	MonoUS int64     // whole microseconds: differences of decimals stay exact
-	Mono   bool
-	Boot   string
-}
-
-func at(e *events.Event) instant {
-	return instant{e.OccurredAt, int64(math.Round(e.MonotonicMS * 1000)), e.HasMonotonic && e.BootID != "", e.BootID}
-}
-
-// since is the duration from one instant to a later one in whole
-// milliseconds, by the monotonic clock where both have it of the same boot,
-// else by the wall clock (contract 4.2). A negative one is 0 and says so.
-func since(from, to instant) (ms int64, wentBack bool) {
-	if from.Mono && to.Mono && from.Boot == to.Boot {
-		ms = (to.MonoUS - from.MonoUS) / 1000
-	} else {
-		ms = to.At.Sub(from.At).Milliseconds()
-	}
-	if ms < 0 {
-		return 0, true
-	}
-	return ms, false
 }
 
 // Start is a session without events.
@@ -393,33 +364,4 @@ func (s *Session) anomaly(f *events.Stored, kind, detail string) {
 		Seq: f.Seq, Kind: kind, Ref: f.Ref, Detail: detail,
 		Platform: f.Platform, SDKVersion: sdk, HappenedAt: f.HappenedAt(),
 	})
-}
-
-func described(e *events.Event) Described {
-	return Described{
-		DeviceID: e.DeviceID, Platform: e.Platform, Family: e.Family, SDKVersion: e.SDKVersion,
-		AppVersion: e.AppVersion, Network: e.Network, Carrier: e.Carrier, Region: e.Region,
-	}
-}
-
-// or fills what d does not say from o.
-func (d Described) or(o Described) Described {
-	first(&d.DeviceID, o.DeviceID)
-	first(&d.Platform, o.Platform)
-	first(&d.SDKVersion, o.SDKVersion)
-	first(&d.AppVersion, o.AppVersion)
-	first(&d.Network, o.Network)
-	first(&d.Carrier, o.Carrier)
-	first(&d.Region, o.Region)
-	if d.Family == "" {
-		d.Family = o.Family
-	}
-	return d
-}
-
-// first sets a column from the first event that carries it.
-func first(dst *string, s string) {
-	if *dst == "" {
-		*dst = s
-	}
 }
