@@ -14,6 +14,27 @@ func Encode(e *Event) []byte { return AppendMessage(make([]byte, 0, 512), e) }
 
 // AppendMessage appends what Encode returns to b.
 func AppendMessage(b []byte, e *Event) []byte {
+	b = appendSaid(b, e)
+	b = appendTime(b, "received_at", e.ReceivedAt)
+	if e.HasClockOff {
+		b = appendInt(b, "clock_offset_ms", e.ClockOffsetMS)
+	}
+	b = appendText(b, "source", string(e.Source))
+	b = appendText(b, "trust", string(e.Trust))
+	if e.Import {
+		b = append(b, `,"import":true`...)
+	}
+	b = append(b, `,"salt":"`...)
+	b = base64.StdEncoding.AppendEncode(b, e.Salt[:])
+	return append(b, `"}`...)
+}
+
+// AppendReport appends the event as a client reports it, one JSON object
+// (contract 2): what FromReport reads.
+func AppendReport(b []byte, e *Event) []byte { return append(appendSaid(b, e), '}') }
+
+// appendSaid appends an object, still open, of what the sender said.
+func appendSaid(b []byte, e *Event) []byte {
 	b = append(b, `{"app_id":`...)
 	b = appendString(b, e.AppID)
 	b = appendText(b, "room_id", e.RoomID)
@@ -56,19 +77,7 @@ func AppendMessage(b []byte, e *Event) []byte {
 	}
 	b = appendText(b, "why", e.Why)
 	b = appendText(b, "update", e.Update)
-	b = appendText(b, "peer_user_id", e.PeerUserID)
-	b = appendTime(b, "received_at", e.ReceivedAt)
-	if e.HasClockOff {
-		b = appendInt(b, "clock_offset_ms", e.ClockOffsetMS)
-	}
-	b = appendText(b, "source", string(e.Source))
-	b = appendText(b, "trust", string(e.Trust))
-	if e.Import {
-		b = append(b, `,"import":true`...)
-	}
-	b = append(b, `,"salt":"`...)
-	b = base64.StdEncoding.AppendEncode(b, e.Salt[:])
-	return append(b, `"}`...)
+	return appendText(b, "peer_user_id", e.PeerUserID)
 }
 
 // Decode reads a message of the log written under the given schema version.

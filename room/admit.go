@@ -122,7 +122,7 @@ func (r *Rooms) admit(now time.Time, m Message, expires time.Time, out *Output) 
 	l.updates++
 	out.Callbacks = append(out.Callbacks, Callback{
 		Event: "room_login", Room: l.name, RoomSeq: l.seq, User: s.at.User, Session: s.session,
-		At: now, LoginAt: now, Relogin: relogin, UpdateSeq: l.updates,
+		At: now, LoginAt: now, Relogin: relogin, Terminal: m.Terminal, UpdateSeq: l.updates,
 	})
 	r.tellOthers(s, Joined, out)
 	return s

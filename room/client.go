@@ -109,7 +109,7 @@ func (c *Client) login(now time.Time, in Login, out *Output) {
 	c.answer, c.sayAt, c.renewal, c.roster = time.Time{}, time.Time{}, time.Time{}, nil
 	c.ask = Message{
 		Kind: Ask, At: c.at, Room: c.room, Login: c.chance.Uint64() | 1, Token: in.Token,
-		MultiRoom: c.profile.MultiRoom, UserUpdate: in.UserUpdate, MaxMembers: in.MaxMembers,
+		MultiRoom: c.profile.MultiRoom, UserUpdate: in.UserUpdate, MaxMembers: in.MaxMembers, Terminal: c.profile.Terminal,
 	}
 	via := in.via
 	if via == "" {

@@ -16,6 +16,7 @@ type Profile struct {
 	HoldBack       time.Duration // how late the first Reconnecting is said; zero is at once
 	TimeoutCode    int64         // when W is over; zero is 1002053
 	MultiRoom      bool          // the engine may be in several rooms
+	Terminal       int           // the vendor's term_type, see the function of that name
 	// ComputedBeats spares the driver each heartbeat: it tells the room Heard, up
 	// to a time far ahead, and when the line breaks, up to LastBeat.
 	ComputedBeats bool

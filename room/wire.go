@@ -49,6 +49,7 @@ type Message struct {
 	MultiRoom  bool   // Ask: this engine may be in several rooms
 	UserUpdate bool   // Ask: tell me who comes and goes
 	MaxMembers int    // Ask: limit of the room, counts for who opens it; 0 is none
+	Terminal   int    // Ask: term_type
 
 	Cause   Cause     // Denied, Gone
 	Text    string    // Gone: the back end's own words
@@ -179,6 +180,7 @@ type Callback struct {
 	LoginAt   time.Time // room_logout: when that stay began
 	Reason    int       // room_logout: reason; room_close: close_reason
 	Relogin   bool      // room_login
+	Terminal  int       // room_login: term_type
 	UpdateSeq uint64    // room_login, room_logout: user_update_seq
 }
 
