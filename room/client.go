@@ -295,6 +295,10 @@ func (c *Client) LastBeat(at time.Time) time.Time {
 	return lastBeat(c.beat, c.profile.HeartbeatEvery, at)
 }
 
+// Beat is the heartbeat that the client would send now, for a driver that
+// computes the others; none without a seat.
+func (c *Client) Beat() (Message, bool) { return c.message(Beat), c.phase == seated }
+
 func lastBeat(first time.Time, every time.Duration, at time.Time) time.Time {
 	return first.Add(at.Sub(first) / every * every)
 }

@@ -205,6 +205,14 @@ func (e *Engine) LastBeat(room string, at time.Time) time.Time {
 	return time.Time{}
 }
 
+// Beat is Client.Beat for a room.
+func (e *Engine) Beat(room string) (Message, bool) {
+	if c := e.find(room); c != nil {
+		return c.Beat()
+	}
+	return Message{}, false
+}
+
 func (e *Engine) wake() time.Time {
 	var at time.Time
 	for _, c := range e.clients {

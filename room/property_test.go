@@ -9,6 +9,12 @@ import (
 
 	"roomtrail/events"
 	"roomtrail/room"
+	"roomtrail/sim"
+)
+
+const (
+	h           = 90 * time.Second
+	longestStep = 32 * time.Second
 )
 
 var roomNames = []string{"r1", "r2", "r3"}
@@ -57,8 +63,8 @@ func checkRest(t *rapid.T, who *person, name string) {
 	}
 }
 
-func finish(t *rapid.T, w *world, check *checker) {
-	for _, fault := range check.faults {
+func finish(t *rapid.T, w *world, check *sim.Checker) {
+	for _, fault := range check.Faults {
 		t.Error(fault)
 	}
 	if t.Failed() {
@@ -67,23 +73,23 @@ func finish(t *rapid.T, w *world, check *checker) {
 	}
 }
 
-func drawWorld(t *rapid.T) (*world, *checker) {
+func drawWorld(t *rapid.T) (*world, *sim.Checker) {
 	w := newWorld(room.Rules{
 		Check: testTokens, MultiRoom: rapid.Bool().Draw(t, "multi"), KickOnExpiry: rapid.Bool().Draw(t, "kick on expiry"),
 		MaxMembers: rapid.SampledFrom([]int{0, 2}).Draw(t, "full"), MaxRooms: 2,
 	})
-	check := newChecker()
+	check := sim.NewChecker(h)
 	w.observe = func(who *person, in room.Input, out room.Output) {
 		if who != nil {
-			check.client(w.now, who.at, who.profile, in, out)
+			check.Client(w.now, who.at, who.profile, in, out)
 			return
 		}
-		check.server(w.now, in, out)
+		check.Server(w.now, in, out)
 		sits := map[string][]room.Endpoint{}
 		for _, name := range roomNames {
 			sits[name] = w.rooms.Members(name)
 		}
-		check.members(sits)
+		check.Members(sits)
 	}
 	for _, name := range []string{"A1", "A2", "B1", "B2", "C1"} {
 		profile := rapid.SampledFrom([]room.Profile{{}, {Family: events.Web}, room.ObservedWeb()}).Draw(t, "profile of "+name)
@@ -154,7 +160,7 @@ func TestAnythingMayArrive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		profile := rapid.SampledFrom([]room.Profile{{}, {Family: events.Web, MultiRoom: true}, room.ObservedWeb()}).Draw(t, "profile")
 		self := room.Endpoint{User: "a", Instance: "a"}
-		e, r, check, now := room.NewEngine(self, profile, 1), room.NewRooms(room.Rules{MaxMembers: 2, MultiRoom: true}), newChecker(), start
+		e, r, check, now := room.NewEngine(self, profile, 1), room.NewRooms(room.Rules{MaxMembers: 2, MultiRoom: true}), sim.NewChecker(h), start
 		var login uint64
 		var wake time.Time
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -162,7 +168,7 @@ func TestAnythingMayArrive(t *testing.T) {
 			for !wake.IsZero() && !wake.After(now) {
 				out := e.Step(wake, room.Timeout{})
 				for _, r := range out.Report {
-					check.rate(series{self, r.Room}, r)
+					check.Rate(self, r)
 				}
 				wake = out.Wake
 			}
@@ -183,7 +189,7 @@ func TestAnythingMayArrive(t *testing.T) {
 				login = m.Login
 			}
 			for _, r := range out.Report {
-				check.rate(series{self, r.Room}, r)
+				check.Rate(self, r)
 			}
 			if wake = out.Wake; !wake.IsZero() && !wake.After(now) {
 				t.Fatalf("after %#v a client wants to be woken %v ago", in, now.Sub(wake))
@@ -192,7 +198,7 @@ func TestAnythingMayArrive(t *testing.T) {
 				t.Errorf("after %#v the rooms want to be woken %v ago", in, now.Sub(w))
 			}
 		}
-		for _, fault := range check.faults {
+		for _, fault := range check.Faults {
 			t.Error(fault)
 		}
 	})
