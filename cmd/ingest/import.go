@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"roomtrail/events"
+	"roomtrail/progressbar"
 )
 
 // importFiles takes events in from files. They are marked as an import. A bad
@@ -101,8 +102,8 @@ func (f *importFiles) file(t *terminal, out sink, name string) (n tally, err err
 		}
 		in, size = file, done.Size
 	}
-	bar := newBar(t.stderr, name, size)
-	defer bar.stop()
+	bar := progressbar.New(t.stderr, name, size, progressbar.Bytes)
+	defer bar.Stop()
 	plain, err := unpack(io.TeeReader(in, bar))
 	if err != nil {
 		return n, err
@@ -147,7 +148,7 @@ func unpack(r io.Reader) (io.ReadCloser, error) {
 }
 
 // lines sends the lines in batches and keeps note of what is durable.
-func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, done *progress, bar *bar) (n tally, err error) {
+func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, done *progress, bar *progressbar.Bar) (n tally, err error) {
 	in := bufio.NewReaderSize(r, 1<<20)
 	var batch [][]byte
 	var numbers []int64
@@ -161,7 +162,7 @@ func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, don
 			return err
 		}
 		for _, v := range rejected {
-			bar.say("%s:%d: %v", name, numbers[v.index], v.reason)
+			bar.Say("%s:%d: %v", name, numbers[v.index], v.reason)
 		}
 		n.rejected += int64(len(rejected))
 		n.accepted += int64(len(batch) - len(rejected))

@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
-
-	pretty "github.com/jedib0t/go-pretty/v6/progress"
 )
 
 // progress is how far a file has been imported, kept under the data directory
@@ -78,64 +75,4 @@ func (p *progress) save(lines int64) error {
 func (p *progress) finish() error {
 	p.Finished = true
 	return p.save(p.Lines)
-}
-
-// bar shows how far a file is, with rate and time left, where stderr is a
-// terminal.
-type bar struct {
-	w       pretty.Writer
-	tracker *pretty.Tracker
-	plain   io.Writer
-}
-
-func newBar(stderr io.Writer, name string, size int64) *bar {
-	b := &bar{plain: stderr}
-	f, ok := stderr.(*os.File)
-	if !ok {
-		return b
-	}
-	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return b
-	}
-	b.w = pretty.NewWriter()
-	b.w.SetOutputWriter(stderr)
-	b.w.SetAutoStop(false)
-	b.w.SetTrackerLength(30)
-	b.w.SetUpdateFrequency(100 * time.Millisecond)
-	b.w.Style().Visibility.ETA, b.w.Style().Visibility.Speed = true, true
-	b.tracker = &pretty.Tracker{Message: name, Total: size, Units: pretty.UnitsBytes}
-	b.w.AppendTracker(b.tracker)
-	go b.w.Render()
-	return b
-}
-
-// Write moves the bar by what was read of the file.
-func (b *bar) Write(p []byte) (int, error) {
-	if b.tracker != nil {
-		b.tracker.Increment(int64(len(p)))
-	}
-	return len(p), nil
-}
-
-// say prints a line without tearing the bar.
-func (b *bar) say(format string, args ...any) {
-	if b.w != nil {
-		b.w.Log(format, args...)
-		return
-	}
-	fmt.Fprintf(b.plain, format+"\n", args...)
-}
-
-func (b *bar) stop() {
-	if b.w == nil {
-		return
-	}
-	b.tracker.MarkAsDone()
-	for b.w.LengthActive() > 0 {
-		time.Sleep(20 * time.Millisecond)
-	}
-	b.w.Stop()
-	for b.w.IsRenderInProgress() {
-		time.Sleep(20 * time.Millisecond)
-	}
 }
