@@ -40,7 +40,7 @@ const app = "demo"
 func main() {
 	var d demo
 	exit := func(code int) { os.Exit(min(code, 2)) } // wrong usage is 2 here
-	kong.Parse(&d, kong.Name("demo"), kong.Exit(exit), kong.Description("Roomtrail in one process: servers, intake, projector, query API, and recorded callbacks that are played again and again."))
+	kong.Parse(&d, kong.Name("demo"), kong.Exit(exit), kong.Description("Roomtrail in one process: servers, intake, projector, query API, and and a simulated fleet of rooms that reports."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := d.run(ctx, os.Stdout, os.Stderr)
 	stop()
@@ -83,7 +83,7 @@ func (d *demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 		fmt.Fprintln(stdout, "Stopped; the next start goes on with the same data.")
 	}()
-	questions, closeQuery, err := d.serveQuery(ctx, p, logger)
+	questions, begins, closeQuery, err := d.serveQuery(ctx, p, logger)
 	if err != nil {
 		return err
 	}
@@ -95,10 +95,15 @@ func (d *demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, welcome, p.IntakeURL(), key, app, questions, d.DataDir, where)
 	if !d.Quiet {
-		player := &player{url: p.IntakeURL(), key: key, out: stdout}
+		fmt.Fprintf(stdout, "A simulated fleet of rooms begins; what it did before is told first.\n")
 		ctx, stop := context.WithCancel(ctx)
-		played := make(chan error, 1)
-		go func() { played <- player.run(ctx) }()
+		played := make(chan struct{})
+		go func() {
+			defer close(played)
+			if err := playFleet(ctx, p, key, begins, stdout); err != nil {
+				fmt.Fprintf(stderr, "demo: the fleet has stopped: %v\n", err)
+			}
+		}()
 		defer func() { stop(); <-played }()
 	}
 	return p.Wait(ctx)
@@ -117,16 +122,17 @@ Ctrl-C stops it.
 
 `
 
-// serveQuery opens the query API beside the intake.
-func (d *demo) serveQuery(ctx context.Context, p *pipeline.Pipeline, logger *slog.Logger) (url string, stop func(), err error) {
+// serveQuery opens the query API beside the intake, and says since when the
+// fleet has to be told.
+func (d *demo) serveQuery(ctx context.Context, p *pipeline.Pipeline, logger *slog.Logger) (url string, begins time.Time, stop func(), err error) {
 	asker, err := readmodel.OpenAsker(ctx, p.ReaderURL())
 	if err != nil {
-		return "", nil, err
+		return "", begins, nil, err
 	}
 	listener, err := net.Listen("tcp", free(d.QueryListen, "127.0.0.1:8081"))
 	if err != nil {
 		asker.Close()
-		return "", nil, fmt.Errorf("open the query API: %w", err)
+		return "", begins, nil, fmt.Errorf("open the query API: %w", err)
 	}
 	server := intake.Server(query.NewHandler(source{asker}, time.Now, query.Config{Logger: logger}))
 	go func() { _ = server.Serve(listener) }() // ends with Shutdown below
@@ -137,7 +143,7 @@ func (d *demo) serveQuery(ctx context.Context, p *pipeline.Pipeline, logger *slo
 		_ = server.Shutdown(ctx)
 		asker.Close()
 	}
-	return url, stop, p.PublishQuery(url)
+	return url, since(ctx, asker), stop, p.PublishQuery(url)
 }
 
 // source answers questions from the read model.

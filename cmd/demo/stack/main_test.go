@@ -33,14 +33,19 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// The demo starts, shows rows of every sort within moments, answers over
+// The demo starts, shows a living fleet with all three cases, kicks and failed
+// logins within moments, answers over
 // HTTP, stops cleanly, and goes on with the same data and key.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	d := demo{DataDir: t.TempDir(), Listen: "127.0.0.1:0", QueryListen: "127.0.0.1:0"}
 	first := d.start(t)
-	for view, least := range map[string]int{"sessions": 50, "interruptions": 10, "kicks": 3, "anomalies": 3} {
-		first.until(t, view, least)
+	for what, least := range map[string]int{
+		"sessions": 300, "kicks": 10, "anomalies": 3, "sessions WHERE login_outcome = 'failed'": 3,
+		"interruptions WHERE recovery_case = 1": 20, "interruptions WHERE recovery_case = 2": 5, "interruptions WHERE recovery_case = 3": 3,
+		"sessions WHERE ended_by IS NULL AND last_event_at > now() - interval '5 min'": 1,
+	} {
+		first.until(t, what, least)
 	}
 	page, err := http.Get(first.endpoint.QueryURL + "/v1/health")
 	if err != nil {
