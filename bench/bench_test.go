@@ -16,15 +16,15 @@ func TestEveryMeasurementRunsAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	if code := run(context.Background(), []string{"--seconds", "0.1", "--events", "600", "--dir", dir, "-o", "json"}, &stdout, &stderr); code != exitDone {
+	if code := run(context.Background(), []string{"--seconds", "0.1", "--events", "600", "--logins", "200", "--seeds", "20", "--dir", dir, "-o", "json"}, &stdout, &stderr); code != exitDone {
 		t.Fatalf("exit code %d; want 0:\n%s", code, &stderr)
 	}
 	var got report
 	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Rows) != 3 {
-		t.Fatalf("%d measurements; want 3", len(got.Rows))
+	if len(got.Rows) != 5 {
+		t.Fatalf("%d measurements; want 5", len(got.Rows))
 	}
 	for _, r := range got.Rows {
 		if r.PerSecond <= 0 || r.LimitPerSecond <= 0 || r.Ratio <= 0 || r.P99MS < r.P50MS || r.P50MS <= 0 || r.CPU <= 0 {

@@ -39,10 +39,12 @@ func (m machine) String() string {
 	return s
 }
 
-// row is one measurement. CPU is in seconds for a million events.
+// row is one measurement. Events counts what Unit says; CPU is in seconds for
+// a million of those.
 type row struct {
 	Name           string  `json:"measurement"`
 	What           string  `json:"what"`
+	Unit           string  `json:"unit,omitempty"` // of what is counted; empty is events
 	Events         int     `json:"events"`
 	PerSecond      float64 `json:"events_per_second"`
 	LimitPerSecond float64 `json:"limit_events_per_second"`
@@ -90,7 +92,7 @@ func (r *report) table() string {
 	t.SetStyle(table.StyleLight)
 	t.Style().Options = table.OptionsNoBordersAndSeparators
 	t.Style().Format.Header = text.FormatDefault
-	t.AppendHeader(table.Row{"measurement", "events/s", "limit events/s", "ratio", "p50 ms", "p99 ms", "CPU s/million", "Postgres CPU s/million"})
+	t.AppendHeader(table.Row{"measurement", "per second", "limit", "ratio", "p50 ms", "p99 ms", "CPU s/million", "Postgres CPU s/million"})
 	right := []table.ColumnConfig{{Number: 1}}
 	for n := 2; n <= 8; n++ {
 		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
@@ -102,7 +104,11 @@ func (r *report) table() string {
 		if m.PostgresCPU > 0 {
 			postgres = fmt.Sprintf("%.1f", m.PostgresCPU)
 		}
-		t.AppendRow(table.Row{m.Name, thousands(m.PerSecond), thousands(m.LimitPerSecond), fmt.Sprintf("%.2f", m.Ratio),
+		unit := m.Unit
+		if unit == "" {
+			unit = "events"
+		}
+		t.AppendRow(table.Row{m.Name + ", " + unit, thousands(m.PerSecond), thousands(m.LimitPerSecond), fmt.Sprintf("%.2f", m.Ratio),
 			fmt.Sprintf("%.1f", m.P50MS), fmt.Sprintf("%.1f", m.P99MS), fmt.Sprintf("%.1f", m.CPU), postgres})
 		notes = append(notes, fmt.Sprintf("%s: %s; p50 and p99 of %s.\n  Limit: %s.", m.Name, m.What, m.Timed, m.Limit))
 	}

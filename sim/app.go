@@ -217,4 +217,5 @@ func (w *World) remove(a *app, how string) {
 	w.running = w.running[:len(w.running)-1]
 	a.device.office.leave(a)
 	a.who.drop(a)
+	a.engine, a.notes = nil, nil // what is still due for the app keeps the rest of it
 }

@@ -90,7 +90,11 @@ func (a *app) loseSometimes() {
 	if w.rates.lossEvery == 0 {
 		return
 	}
-	w.after(w.about(w.rates.lossEvery), func() {
+	after := w.about(w.rates.lossEvery)
+	if w.now.Add(after).After(a.leaveAt) {
+		return // they will have left
+	}
+	w.after(after, func() {
 		if a.isGone {
 			return
 		}

@@ -197,8 +197,12 @@ func (a *app) enter(name string) {
 			token = w.tokenUntil(w.now.Add(-time.Minute))
 		}
 	}
-	a.step(room.Login{Room: name, Token: token, UserUpdate: true, MaxMembers: a.guests})
+	a.step(room.Login{Room: name, Token: token, UserUpdate: a.wantsUsers(), MaxMembers: a.guests})
 }
+
+// wantsUsers says whether the app asks for user lists: only where somebody
+// looks at them, since every guest of a room hears of every other.
+func (a *app) wantsUsers() bool { return a.tellsPeers || a.world.checker != nil }
 
 // react is what the app or its user does about a state.
 func (a *app) react(r room.Report) {
@@ -350,7 +354,7 @@ func (a *app) switchRoom() {
 	}
 	from := a.room
 	a.room = from + "-side"
-	a.step(room.Switch{From: from, To: a.room, Token: w.token(w.rates.tokenLife), UserUpdate: true})
+	a.step(room.Switch{From: from, To: a.room, Token: w.token(w.rates.tokenLife), UserUpdate: a.wantsUsers()})
 }
 
 // token is one that is good for about a time, or for ever where the scenario
