@@ -15,40 +15,68 @@ import (
 // none is kept as text.
 func (c Callback) Body(app string, now time.Time, nonce, secret string) []byte {
 	timestamp := strconv.FormatInt(now.Unix(), 10)
-	m := map[string]any{
-		"event": c.Event, "nonce": nonce, "signature": events.CallbackSignature(secret, timestamp, nonce),
-		"room_id": c.Room, "appid": app, "timestamp": timestamp,
+	b := body{out: make([]byte, 0, 512)}
+	b.text("event", c.Event)
+	isOfRoom := c.Event == "room_create" || c.Event == "room_close"
+	if _, err := strconv.ParseUint(app, 10, 32); isOfRoom && err == nil {
+		b.number("appid", app)
+	} else {
+		b.text("appid", app)
+	}
+	b.text("nonce", nonce)
+	b.text("signature", events.CallbackSignature(secret, timestamp, nonce))
+	b.text("room_id", c.Room)
+	if isOfRoom {
+		b.number("timestamp", timestamp)
+		b.number("room_session_id", strconv.FormatUint(c.RoomSeq, 10))
+	} else {
+		b.text("timestamp", timestamp)
+		b.text("room_seq", strconv.FormatUint(c.RoomSeq, 10))
+		b.text("user_account", c.User)
+		b.text("user_nickname", c.User)
+		b.text("session_id", c.Session)
+		b.text("login_time", millis(c.LoginAt))
+		b.text("user_role", "1")
+		b.text("user_update_seq", strconv.FormatUint(c.UpdateSeq, 10))
 	}
 	switch c.Event {
-	case "room_create", "room_close":
-		m["timestamp"], m["room_session_id"] = json.Number(timestamp), c.RoomSeq
-		if n, err := strconv.ParseUint(app, 10, 32); err == nil {
-			m["appid"] = n
-		}
-		if c.Event == "room_create" {
-			m["room_create_time"], m["id_name"] = millis(c.At), c.User
-			break
-		}
-		m["close_reason"], m["room_close_time"] = c.Reason, millis(c.At)
-	default:
-		m["room_seq"], m["user_account"], m["user_nickname"] = strconv.FormatUint(c.RoomSeq, 10), c.User, c.User
-		m["session_id"], m["login_time"], m["user_role"] = c.Session, millis(c.LoginAt), "1"
-		m["user_update_seq"] = strconv.FormatUint(c.UpdateSeq, 10)
-		if c.Event == "room_logout" {
-			m["logout_time"], m["reason"] = millis(c.At), strconv.Itoa(c.Reason)
-			break
-		}
-		m["room_name"], m["callback_data"], m["auth_level"] = c.Room, "", "0"
-		m["relogin"], m["term_type"] = "0", strconv.Itoa(c.Terminal)
-		if c.Relogin {
-			m["relogin"] = "1"
-		}
+	case "room_create":
+		b.text("room_create_time", millis(c.At))
+		b.text("id_name", c.User)
+	case "room_close":
+		b.number("close_reason", strconv.Itoa(c.Reason))
+		b.text("room_close_time", millis(c.At))
+	case "room_login":
+		b.text("room_name", c.Room)
+		b.text("auth_level", "0")
+		b.text("relogin", map[bool]string{false: "0", true: "1"}[c.Relogin])
+		b.text("callback_data", "")
+		b.text("term_type", strconv.Itoa(c.Terminal))
+	case "room_logout":
+		b.text("logout_time", millis(c.At))
+		b.text("reason", strconv.Itoa(c.Reason))
 	}
-	b, err := json.Marshal(m) // in the order of its keys
+	return append(b.out, '}')
+}
+
+// body is a JSON object in the making.
+type body struct{ out []byte }
+
+func (b *body) number(name, digits string) {
+	sep := byte(',')
+	if len(b.out) == 0 {
+		sep = '{'
+	}
+	b.out = append(append(append(b.out, sep, '"'), name...), '"', ':')
+	b.out = append(b.out, digits...)
+}
+
+func (b *body) text(name, s string) {
+	quoted, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // text and numbers always encode
+		panic(err) // a string always encodes
 	}
-	return b
+	b.number(name, string(quoted))
 }
 
 func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }

@@ -18,10 +18,10 @@ func TestCallbackBodies(t *testing.T) {
 	}
 	now := time.Unix(1_470_820_198, 5_000)
 	for event, want := range map[string]string{
-		"room_create": `{"appid":3575692000,"event":"room_create","id_name":"u1","nonce":"123412","room_create_time":"1499676979027","room_id":"r1","room_session_id":18446744073709551615,"signature":"5bd59fd62953a8059fb7eaba95720f66d19e4517","timestamp":1470820198}`,
-		"room_close":  `{"appid":3575692000,"close_reason":1,"event":"room_close","nonce":"123412","room_close_time":"1499676979027","room_id":"r1","room_session_id":18446744073709551615,"signature":"5bd59fd62953a8059fb7eaba95720f66d19e4517","timestamp":1470820198}`,
-		"room_login":  `{"appid":"3575692000","auth_level":"0","callback_data":"","event":"room_login","login_time":"1499676978027","nonce":"123412","relogin":"1","room_id":"r1","room_name":"r1","room_seq":"18446744073709551615","session_id":"42","signature":"5bd59fd62953a8059fb7eaba95720f66d19e4517","term_type":"6","timestamp":"1470820198","user_account":"u1","user_nickname":"u1","user_role":"1","user_update_seq":"7"}`,
-		"room_logout": `{"appid":"3575692000","event":"room_logout","login_time":"1499676978027","logout_time":"1499676979027","nonce":"123412","reason":"1","room_id":"r1","room_seq":"18446744073709551615","session_id":"42","signature":"5bd59fd62953a8059fb7eaba95720f66d19e4517","timestamp":"1470820198","user_account":"u1","user_nickname":"u1","user_role":"1","user_update_seq":"7"}`,
+		"room_create": `{"event":"room_create","appid":3575692000,"nonce":"123412","signature":"5bd59fd62953a8059fb7eaba95720f66d19e4517","room_id":"r1","timestamp":1470820198,"room_session_id":18446744073709551615,"room_create_time":"1499676979027","id_name":"u1"}`,
+		"room_close":  `{"event":"room_close","appid":3575692000,"nonce":"123412","signature":"5bd59fd62953a8059fb7eaba95720f66d19e4517","room_id":"r1","timestamp":1470820198,"room_session_id":18446744073709551615,"close_reason":1,"room_close_time":"1499676979027"}`,
+		"room_login":  `{"event":"room_login","appid":"3575692000","nonce":"123412","signature":"5bd59fd62953a8059fb7eaba95720f66d19e4517","room_id":"r1","timestamp":"1470820198","room_seq":"18446744073709551615","user_account":"u1","user_nickname":"u1","session_id":"42","login_time":"1499676978027","user_role":"1","user_update_seq":"7","room_name":"r1","auth_level":"0","relogin":"1","callback_data":"","term_type":"6"}`,
+		"room_logout": `{"event":"room_logout","appid":"3575692000","nonce":"123412","signature":"5bd59fd62953a8059fb7eaba95720f66d19e4517","room_id":"r1","timestamp":"1470820198","room_seq":"18446744073709551615","user_account":"u1","user_nickname":"u1","session_id":"42","login_time":"1499676978027","user_role":"1","user_update_seq":"7","logout_time":"1499676979027","reason":"1"}`,
 	} {
 		c.Event = event
 		if got := string(c.Body("3575692000", now, "123412", "secret")); got != want {

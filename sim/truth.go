@@ -17,6 +17,7 @@ type Login struct {
 	RoomID    string `json:"room_id"`
 	UserID    string `json:"user_id"`
 	SessionID string `json:"session_id"`
+	LoginNo   int    `json:"login_no"` // 1: a reporter begins a session with each
 	DeviceID  string `json:"device_id"`
 	BootID    string `json:"boot_id"`
 	Platform  string `json:"platform"`
@@ -79,6 +80,7 @@ type Interruption struct {
 	RoomID         string     `json:"room_id"`
 	UserID         string     `json:"user_id"`
 	SessionID      string     `json:"session_id"`
+	LoginNo        int        `json:"login_no"`
 	InterruptionNo int        `json:"interruption_no"` // 0 where the SDK kept it to itself
 	Cause          string     `json:"cause"`           // alone, one_way, office, outage; or rooms
 	LostAt         time.Time  `json:"lost_at"`         // when the line really broke
@@ -119,7 +121,7 @@ func (a *app) begin(e events.Event) {
 	a.stayEnds("")
 	w.made++
 	a.stay = &stay{timeoutMS: w.config.HeartbeatTimeout.Milliseconds(), login: Login{
-		Type: "login", AppID: e.AppID, RoomID: e.RoomID, UserID: e.UserID, SessionID: e.SessionID, DeviceID: e.DeviceID, BootID: e.BootID,
+		Type: "login", AppID: e.AppID, RoomID: e.RoomID, UserID: e.UserID, SessionID: e.SessionID, LoginNo: 1, DeviceID: e.DeviceID, BootID: e.BootID,
 		Platform: e.Platform, Family: string(e.Family), Network: e.Network, Carrier: e.Carrier, Region: e.Region, Via: e.Via,
 		ClockMS: a.device.skew.Milliseconds(), StartedAt: w.now.Truncate(time.Millisecond), Visits: []Visit{},
 	}}
@@ -169,7 +171,7 @@ func (s *stay) move(w *World, e Said) {
 		}
 		l.Interruptions++
 		s.current = &Interruption{
-			Type: "interruption", AppID: l.AppID, RoomID: l.RoomID, UserID: l.UserID, SessionID: l.SessionID, InterruptionNo: l.Interruptions,
+			Type: "interruption", AppID: l.AppID, RoomID: l.RoomID, UserID: l.UserID, SessionID: l.SessionID, LoginNo: 1, InterruptionNo: l.Interruptions,
 			Cause: s.cause, LostAt: lost, StartedAt: &e.At, ErrorCode: e.ErrorCode, startSeq: e.Seq, endSeq: -1, monotonic: e.monotonic,
 			SeatLostAt: s.seatLost(lost),
 		}
@@ -250,7 +252,7 @@ func (s *stay) seated(now time.Time) {
 	l, back := &s.login, now.Truncate(time.Millisecond)
 	ms := back.Sub(s.lostAt).Milliseconds()
 	s.breaks = append(s.breaks, Interruption{
-		Type: "interruption", AppID: l.AppID, RoomID: l.RoomID, UserID: l.UserID, SessionID: l.SessionID, Cause: s.cause,
+		Type: "interruption", AppID: l.AppID, RoomID: l.RoomID, UserID: l.UserID, SessionID: l.SessionID, LoginNo: 1, Cause: s.cause,
 		LostAt: s.lostAt, EndedAt: &back, Outcome: "reconnected", DurationMS: &ms, SeatLostAt: s.seatLost(s.lostAt), startSeq: -1, endSeq: -1,
 	})
 	s.lostAt = time.Time{}
