@@ -25,10 +25,12 @@
 //
 // A client's line:
 //
-//	         something to say              made
-//	idle ───────────────────────> making ────────> up ──┐
-//	 ^                              │ fails             │ breaks, or Cut
-//	 │                    LinkDown  v       LinkUp      v LinkDown
-//	 │<─ no room wants one ─────── down <──────────── down
-//	                                └─ again after 0.2 s to 2 s; not while cut
+//	        something to say            made
+//	idle ─────────────────────> making ──────> up <──────────┐
+//	 ^                            │ fails      │ breaks      │
+//	 │                            │            │ or is cut   │ made:
+//	 │                            v LinkDown   v LinkDown    │ LinkUp
+//	 └──── no room wants one ─── down <────────┘             │
+//	                              └─ dials, 0.2 s to 2 s ────┘
+//	                                 apart, not while cut
 package signalling
