@@ -43,6 +43,8 @@ type Event struct {
 	Update     string // peer: ADD, DELETE
 	PeerUserID string // peer
 
+	Witness *Witness // what the vendor's server says; nil for all others
+
 	// What the intake adds.
 	ReceivedAt    time.Time
 	ClockOffsetMS int64 // valid where HasClockOff

@@ -15,6 +15,9 @@ func Encode(e *Event) []byte { return AppendMessage(make([]byte, 0, 512), e) }
 // AppendMessage appends what Encode returns to b.
 func AppendMessage(b []byte, e *Event) []byte {
 	b = appendSaid(b, e)
+	if e.Witness != nil {
+		b = e.Witness.append(b)
+	}
 	b = appendTime(b, "received_at", e.ReceivedAt)
 	if e.HasClockOff {
 		b = appendInt(b, "clock_offset_ms", e.ClockOffsetMS)
@@ -39,8 +42,10 @@ func appendSaid(b []byte, e *Event) []byte {
 	b = appendString(b, e.AppID)
 	b = appendText(b, "room_id", e.RoomID)
 	b = appendText(b, "user_id", e.UserID)
-	b = appendText(b, "session_id", e.SessionID)
-	b = appendInt(b, "seq", e.Seq)
+	if e.Source != FromServer {
+		b = appendText(b, "session_id", e.SessionID)
+		b = appendInt(b, "seq", e.Seq)
+	}
 	b = appendText(b, "kind", string(e.Kind))
 	if e.Kind == State {
 		b = appendText(b, "reason", e.Reason.String())
@@ -114,6 +119,8 @@ func (p *parser) storedField(bit uint64, name string, raw []byte) *Refused {
 		e.Trust = Trust(text(raw))
 	case fImport:
 		e.Import = string(raw) == "true"
+	case fRoomSeq, fServerSession, fServerReason, fUpdateSeq, fTermType, fRelogin, fLoginTime:
+		return p.witnessField(bit, name, raw)
 	case fSalt:
 		var buf [18]byte
 		if len(raw) != 26 || raw[0] != '"' {

@@ -64,7 +64,10 @@ type parser struct {
 	count, why, update, peer, family []byte
 }
 
-func (p *parser) object(line []byte) *Refused {
+func (p *parser) object(line []byte) *Refused { return members(line, p.field) }
+
+// members hands out the members of a JSON object that are not null.
+func members(line []byte, take func(name string, raw []byte) *Refused) *Refused {
 	i := SkipSpace(line, 0)
 	if i >= len(line) || line[i] != '{' {
 		if end, _, err := NextValue(line, i); err == nil && SkipSpace(line, end) == len(line) {
@@ -77,7 +80,7 @@ func (p *parser) object(line []byte) *Refused {
 		return nothingAfter(line, i+1)
 	}
 	for {
-		end, r := p.member(line, i, valid)
+		end, r := member(line, i, valid, take)
 		if r != nil {
 			return r
 		}
@@ -100,7 +103,7 @@ func nothingAfter(line []byte, i int) *Refused {
 }
 
 // member reads one "name": value and returns the position after it.
-func (p *parser) member(line []byte, i int, valid bool) (int, *Refused) {
+func member(line []byte, i int, valid bool, take func(name string, raw []byte) *Refused) (int, *Refused) {
 	afterColon, err := nextKey(line, i)
 	if err != nil {
 		return i, refuse("", "%v", err)
@@ -120,7 +123,7 @@ func (p *parser) member(line []byte, i int, valid bool) (int, *Refused) {
 	if string(line[v:end]) == "null" {
 		return end, nil
 	}
-	return end, p.field(name, line[v:end])
+	return end, take(name, line[v:end])
 }
 
 // fieldOf makes a member's name fit to be shown.
@@ -165,6 +168,13 @@ const (
 	fTrust
 	fImport
 	fSalt
+	fRoomSeq
+	fServerSession
+	fServerReason
+	fUpdateSeq
+	fTermType
+	fRelogin
+	fLoginTime
 )
 
 var fieldBits = map[string]uint64{
@@ -182,6 +192,8 @@ var fieldBits = map[string]uint64{
 var storedBits = map[string]uint64{
 	"received_at": fReceivedAt, "clock_offset_ms": fClockOffset, "source": fSource,
 	"trust": fTrust, "import": fImport, "salt": fSalt,
+	"room_seq": fRoomSeq, "server_session_id": fServerSession, "server_reason": fServerReason, "user_update_seq": fUpdateSeq,
+	"term_type": fTermType, "relogin": fRelogin, "login_time": fLoginTime,
 }
 
 // field takes one member that is not null.
@@ -287,6 +299,9 @@ func (p *parser) optional(bit uint64, raw []byte) {
 // finish checks what must be there and reads what depends on the kind.
 func (p *parser) finish() *Refused {
 	e := &p.e
+	if p.stored && e.Source == FromServer {
+		return p.finishWitness()
+	}
 	for _, f := range required {
 		if p.seen&f.bit == 0 {
 			return refuse(f.name, "it is missing; want %s", f.want)

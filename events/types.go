@@ -26,6 +26,15 @@ const (
 	FromMonitor Source = "monitor"
 )
 
+// The vendor's server callbacks that the read model follows (contract 2). Any
+// other event of the server is stored under its own name.
+const (
+	RoomCreate Kind = "room_create"
+	RoomClose  Kind = "room_close"
+	RoomLogin  Kind = "room_login"
+	RoomLogout Kind = "room_logout"
+)
+
 // Trust says how well the sender was proven (contract 2, keys).
 type Trust string
 
