@@ -2,8 +2,10 @@ package events
 
 import (
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +33,7 @@ type Callback struct {
 	Nonce     string
 	SentAt    time.Time // the timestamp
 	signature string
+	said      fields
 }
 
 // Signed says whether one of the secrets signed the callback. The signature
@@ -42,6 +45,27 @@ func (c *Callback) Signed(secrets []string) bool {
 		}
 	}
 	return false
+}
+
+// Digest is the same for everything that says the same, however it was
+// encoded: numbers or strings, JSON or a form.
+func (c *Callback) Digest() [32]byte {
+	var b []byte
+	for _, name := range slices.Sorted(maps.Keys(c.said)) {
+		raw := c.said[name].raw
+		value := text(raw)
+		if value == "" {
+			value = string(raw) // no scalar, or nothing
+		}
+		b = appendString(appendString(b, name), value)
+	}
+	return sha256.Sum256(b)
+}
+
+// Triple is the same for callbacks with the same timestamp and nonce of an app:
+// that is all that the signature covers.
+func (c *Callback) Triple() [32]byte {
+	return sha256.Sum256(appendString(appendString(appendString(nil, c.Event.AppID), c.Timestamp), c.Nonce))
 }
 
 // CallbackSignature is how the vendor signs a server callback: the lower-case
@@ -62,7 +86,7 @@ func FromCallback(now time.Time, object []byte) (Callback, error) {
 	if r != nil {
 		return Callback{}, r
 	}
-	c := Callback{Timestamp: f.text("timestamp"), Nonce: f.text("nonce"), signature: f.text("signature")}
+	c := Callback{Timestamp: f.text("timestamp"), Nonce: f.text("nonce"), signature: f.text("signature"), said: f}
 	for _, name := range []string{"event", "appid", "timestamp", "nonce", "signature"} {
 		if f.text(name) == "" {
 			return c, refuse(name, "it is missing; a callback has event, appid, timestamp, nonce and signature")

@@ -97,6 +97,31 @@ func TestCallbacksAreRead(t *testing.T) {
 	}
 }
 
+// A retry is known however it is encoded, another body is not taken for one.
+func TestDigestOfACallback(t *testing.T) {
+	t.Parallel()
+	read := func(body string) Callback {
+		c, err := FromCallback(noon, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := read(`{"event":"x","appid":1,"timestamp":1499676978,"nonce":"n","signature":"s","a":[1],"b":"2"}`)
+	same := read(`{"b":2,"signature":"s","a":[1], "event":"x","appid":"1","timestamp":"1499676978","nonce":"n"}`)
+	other := read(`{"event":"x","appid":1,"timestamp":1499676978,"nonce":"n","signature":"s","a":[2],"b":"2"}`)
+	later := read(`{"event":"x","appid":1,"timestamp":1499676979,"nonce":"n","signature":"s","a":[1],"b":"2"}`)
+	if first.Digest() != same.Digest() || first.Triple() != same.Triple() {
+		t.Error("the same callback in another encoding is not known")
+	}
+	if first.Digest() == other.Digest() || first.Triple() != other.Triple() {
+		t.Error("another body is taken for a retry")
+	}
+	if first.Triple() == later.Triple() {
+		t.Error("another timestamp is taken for the same")
+	}
+}
+
 func TestCallbacksThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for want, body := range map[string][]byte{

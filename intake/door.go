@@ -29,6 +29,7 @@ type Config struct {
 	AliveEveryMS   int64            // told to reporters; 0 means 30 000
 	ImportKey      string           // marks what is sent with it as an import, of any app; empty: none
 	Now            func() time.Time // nil means time.Now
+	Callbacks      Callbacks
 	Ready          func(context.Context) Readiness
 	IsFull         func(error) bool // tells a full log from a silent one
 	Logger         *slog.Logger
@@ -55,7 +56,10 @@ type PartitionState struct {
 }
 
 // Observer is told what the door did; nil functions are skipped.
-type Observer struct{ Request func(Request) }
+type Observer struct {
+	Request  func(Request)
+	Callback func(CallbackSeen)
+}
 
 // Request is one answered report.
 type Request struct {
@@ -119,6 +123,7 @@ func New(log Log, config Config) *Door {
 	}
 	d := &Door{log: log, config: config, mux: http.NewServeMux(), room: semaphore.NewWeighted(maxBodies)}
 	d.mux.HandleFunc("POST /v1/events", d.reports)
+	d.mux.HandleFunc("POST /v1/zego/callbacks", d.callbacks)
 	d.mux.HandleFunc("OPTIONS /v1/events", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	d.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]bool{"live": true})

@@ -25,6 +25,7 @@ type Config struct {
 	TLS            *tls.Config
 	Keys           intake.Keys
 	AllowedOrigins []string
+	Callbacks      intake.Callbacks // its Ledger is opened here
 	TrustedProxies []netip.Prefix
 
 	NoMigrate      bool

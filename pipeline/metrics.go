@@ -20,6 +20,7 @@ type metrics struct {
 	requests *prometheus.HistogramVec
 	events   *prometheus.CounterVec
 	bytes    prometheus.Counter
+	called   *prometheus.CounterVec
 	facts    *prometheus.CounterVec
 	failures *prometheus.CounterVec
 	position *prometheus.GaugeVec
@@ -42,6 +43,9 @@ func newMetrics() *metrics {
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "roomtrail_intake_bytes_total", Help: "Plain bytes of reports.",
 		}),
+		called: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "roomtrail_intake_callbacks_total", Help: "Server callbacks, by status and trust; unproven ones came under a signature that was used before.",
+		}, []string{"status", "trust"}),
 		facts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roomtrail_projector_events_total", Help: "Events applied to the read model.",
 		}, partition),
@@ -61,7 +65,7 @@ func newMetrics() *metrics {
 			Name: "roomtrail_log_max_bytes", Help: "Bytes that the log may take.",
 		}, partition),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.bytes, m.facts, m.failures, m.position, m.lag, m.stored, m.room,
+	m.registry.MustRegister(m.requests, m.events, m.bytes, m.called, m.facts, m.failures, m.position, m.lag, m.stored, m.room,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -71,6 +75,10 @@ func (m *metrics) request(r intake.Request) {
 	m.events.WithLabelValues("accepted").Add(float64(r.Accepted))
 	m.events.WithLabelValues("rejected").Add(float64(r.Rejected))
 	m.bytes.Add(float64(r.Bytes))
+}
+
+func (m *metrics) calledBack(c intake.CallbackSeen) {
+	m.called.WithLabelValues(strconv.Itoa(c.Status), string(c.Trust)).Inc()
 }
 
 func (m *metrics) applied(partition int, o projections.Observation) {

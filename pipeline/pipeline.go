@@ -207,12 +207,18 @@ func (p *Pipeline) openDoor(ctx context.Context) (err error) {
 	if !p.config.Intake || p.config.Listen == "" {
 		return nil
 	}
+	callbacks := p.config.Callbacks
+	if len(callbacks.Secrets) > 0 {
+		if callbacks.Ledger, err = p.log.Ledger(ctx); err != nil {
+			return err
+		}
+	}
 	p.importKey = randomHex(24)
 	handler := intake.New(p.log, intake.Config{
 		Keys: p.config.Keys, AllowedOrigins: p.config.AllowedOrigins, TrustedProxies: p.config.TrustedProxies,
 		ImportKey: p.importKey, Now: p.config.Now, Ready: p.ready, Logger: p.config.Logger,
 		IsFull:  func(err error) bool { return errors.Is(err, eventlog.ErrFull) },
-		Observe: intake.Observer{Request: p.metrics.request},
+		Observe: intake.Observer{Request: p.metrics.request, Callback: p.metrics.calledBack}, Callbacks: callbacks,
 	})
 	handler.Handle("GET /metrics", p.metrics.handler(p))
 	p.door = intake.Server(handler)

@@ -15,20 +15,38 @@ import (
 // in package pipeline.
 type serve struct {
 	servers
-	Role           []string `env:"ROOMTRAIL_ROLE" default:"all" help:"Parts to run: all, intake, project; several may be named."`
-	Listen         string   `env:"ROOMTRAIL_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the intake listens (default ${default})."`
-	WriteKeys      string   `env:"ROOMTRAIL_WRITE_KEYS" placeholder:"KEY=APP,…" help:"Write keys, each for one app. Needed unless the intake listens on loopback."`
-	WriteKeysFile  string   `env:"ROOMTRAIL_WRITE_KEYS_FILE" placeholder:"FILE" help:"The same, one KEY=APP a line."`
-	AllowedOrigins []string `env:"ROOMTRAIL_ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may report, such as https://app.example; * for all."`
-	TLSCert        string   `name:"tls-cert" env:"ROOMTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; the intake then speaks HTTPS."`
-	TLSKey         string   `name:"tls-key" env:"ROOMTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
-	TrustedProxies []string `env:"ROOMTRAIL_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Proxies whose X-Forwarded-For is believed."`
-	NoMigrate      bool     `env:"ROOMTRAIL_NO_MIGRATE" help:"Do not bring the schema up; fail where it does not fit."`
-	ReaderPassword string   `env:"ROOMTRAIL_READER_PASSWORD" placeholder:"PASSWORD" help:"Password to set for the role roomtrail_reader."`
-	NATSMonitorURL string   `name:"nats-monitor-url" env:"ROOMTRAIL_NATS_MONITOR_URL" placeholder:"URL" help:"Monitoring port of the NATS server, to verify that it flushes before it acknowledges."`
-	Partitions     int      `env:"ROOMTRAIL_PARTITIONS" placeholder:"N" help:"Partitions of a new log: 1 embedded, 4 on a real server unless set. Fixed once the log exists."`
-	LogMaxBytes    int64    `env:"ROOMTRAIL_LOG_MAX_BYTES" placeholder:"N" help:"Size at which a partition refuses events (default 10 GiB)."`
-	LogReplicas    int      `env:"ROOMTRAIL_LOG_REPLICAS" placeholder:"N" help:"Copies of each partition in a NATS cluster (default 1)."`
+	Role                []string `env:"ROOMTRAIL_ROLE" default:"all" help:"Parts to run: all, intake, project; several may be named."`
+	Listen              string   `env:"ROOMTRAIL_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the intake listens (default ${default})."`
+	WriteKeys           string   `env:"ROOMTRAIL_WRITE_KEYS" placeholder:"KEY=APP,…" help:"Write keys, each for one app. Needed unless the intake listens on loopback."`
+	WriteKeysFile       string   `env:"ROOMTRAIL_WRITE_KEYS_FILE" placeholder:"FILE" help:"The same, one KEY=APP a line."`
+	AllowedOrigins      []string `env:"ROOMTRAIL_ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may report, such as https://app.example; * for all."`
+	CallbackSecrets     string   `name:"zego-callback-secrets" env:"ROOMTRAIL_ZEGO_CALLBACK_SECRETS" placeholder:"APP=SECRET,…" help:"Secrets that sign the vendor's server callbacks; an app may be named twice while its secret is changed."`
+	CallbackSecretsFile string   `name:"zego-callback-secrets-file" env:"ROOMTRAIL_ZEGO_CALLBACK_SECRETS_FILE" placeholder:"FILE" help:"The same, one APP=SECRET a line."`
+	StrictNonce         bool     `name:"zego-strict-nonce" env:"ROOMTRAIL_ZEGO_STRICT_NONCE" help:"Refuse a callback whose timestamp and nonce came with another body before, instead of keeping it as unproven."`
+	TLSCert             string   `name:"tls-cert" env:"ROOMTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; the intake then speaks HTTPS."`
+	TLSKey              string   `name:"tls-key" env:"ROOMTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
+	TrustedProxies      []string `env:"ROOMTRAIL_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Proxies whose X-Forwarded-For is believed."`
+	NoMigrate           bool     `env:"ROOMTRAIL_NO_MIGRATE" help:"Do not bring the schema up; fail where it does not fit."`
+	ReaderPassword      string   `env:"ROOMTRAIL_READER_PASSWORD" placeholder:"PASSWORD" help:"Password to set for the role roomtrail_reader."`
+	NATSMonitorURL      string   `name:"nats-monitor-url" env:"ROOMTRAIL_NATS_MONITOR_URL" placeholder:"URL" help:"Monitoring port of the NATS server, to verify that it flushes before it acknowledges."`
+	Partitions          int      `env:"ROOMTRAIL_PARTITIONS" placeholder:"N" help:"Partitions of a new log: 1 embedded, 4 on a real server unless set. Fixed once the log exists."`
+	LogMaxBytes         int64    `env:"ROOMTRAIL_LOG_MAX_BYTES" placeholder:"N" help:"Size at which a partition refuses events (default 10 GiB)."`
+	LogReplicas         int      `env:"ROOMTRAIL_LOG_REPLICAS" placeholder:"N" help:"Copies of each partition in a NATS cluster (default 1)."`
+}
+
+// callbacks are how server callbacks are taken.
+func (s *serve) callbacks() (c intake.Callbacks, err error) {
+	secrets := s.CallbackSecrets
+	if s.CallbackSecretsFile != "" {
+		b, err := os.ReadFile(s.CallbackSecretsFile)
+		if err != nil {
+			return c, fmt.Errorf("read callback secrets: %w", err)
+		}
+		secrets += "\n" + string(b)
+	}
+	c.Strict = s.StrictNonce
+	c.Secrets, err = intake.ParseCallbackSecrets(secrets)
+	return c, err
 }
 
 // stopWithin is how long a stop may take: requests end, batches commit.
@@ -79,6 +97,9 @@ func (s *serve) config(t *terminal) (c pipeline.Config, err error) {
 		keys += "\n" + string(b)
 	}
 	if c.Keys, err = intake.ParseKeys(keys); err != nil {
+		return c, err
+	}
+	if c.Callbacks, err = s.callbacks(); err != nil {
 		return c, err
 	}
 	if c.TrustedProxies, err = intake.ParseProxies(s.TrustedProxies); err != nil {
