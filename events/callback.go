@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -205,6 +206,9 @@ func (f fields) fill(c *Callback) *Refused {
 		v, ok, r := f.number(n.name)
 		if r != nil {
 			return r
+		}
+		if ok && (v < 0 || n.to != &w.UpdateSeq && v > math.MaxInt32) {
+			return refuse(n.name, "%d lies outside of what it can be", v)
 		}
 		if ok {
 			*n.to, *n.has = v, true

@@ -84,13 +84,7 @@ const Buckets = 1024
 // Bucket places an event: a stable hash of (app, user), of (app, room) where
 // there is no user, so that everything about one user stands in one stream.
 // SHA-256 over "app NUL user", first eight bytes big-endian, modulo 1 024.
-func (e *Event) Bucket() int {
-	who := e.UserID
-	if who == "" {
-		who = e.RoomID
-	}
-	return Bucket(e.AppID, who)
-}
+func (e *Event) Bucket() int { k := e.Key(); return k.Bucket() }
 
 // Bucket is the bucket of an app and a user (or room).
 func Bucket(app, who string) int {
@@ -109,6 +103,14 @@ type SetKey struct{ AppID, RoomID, UserID, SessionID string }
 
 // Key is the event's session.
 func (e *Event) Key() SetKey { return SetKey{e.AppID, e.RoomID, e.UserID, e.SessionID} }
+
+// Bucket is the bucket of the set, that of each of its events.
+func (k SetKey) Bucket() int {
+	if k.UserID == "" {
+		return Bucket(k.AppID, k.RoomID)
+	}
+	return Bucket(k.AppID, k.UserID)
+}
 
 // Hash is a 128-bit digest of the key, collision-free for practical purposes.
 func (k SetKey) Hash() [16]byte {

@@ -170,8 +170,25 @@ func (p *Pipeline) startRunners(ctx context.Context) (err error) {
 			_ = runner.Run(running) // it ends with the context alone
 		})
 	}
+	p.runners.Go(func() { p.settle(running) })
 	return nil
 }
+
+// settle runs the second stage whenever the first has left marks.
+func (p *Pipeline) settle(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := p.model.Settle(ctx)
+		if err != nil && ctx.Err() == nil {
+			p.config.Logger.Error("second stage stands still", "error", err)
+		}
+		if n == 0 {
+			_ = wait(ctx, settlePause)
+		}
+	}
+}
+
+// settlePause is how long the second stage rests where nothing is marked.
+const settlePause = 250 * time.Millisecond
 
 func wait(ctx context.Context, d time.Duration) error {
 	select {
@@ -324,7 +341,8 @@ func (p *Pipeline) ReaderURL() string   { return p.readerURL }
 // Log is the open log.
 func (p *Pipeline) Log() *eventlog.Log { return p.log }
 
-// Drain waits until everything that is in the log now has been applied.
+// Drain waits until everything that is in the log now has been applied, in both
+// stages.
 func (p *Pipeline) Drain(ctx context.Context) error {
 	info, err := p.log.Info(ctx)
 	if err != nil {
@@ -333,7 +351,9 @@ func (p *Pipeline) Drain(ctx context.Context) error {
 	for {
 		behind, err := p.model.Behind(ctx, p.log.Generation(), lastSequences(info))
 		if err == nil && behind == 0 {
-			return nil
+			if behind, err := p.model.Unsettled(ctx); err == nil && behind == 0 {
+				return nil
+			}
 		}
 		// A database that does not answer now may do so soon: the runners wait
 		// for it too.

@@ -75,6 +75,7 @@ type Login struct {
 	ConnectedMS     int64
 	ReconnectingMS  int64
 	LastEventAt     time.Time
+	LastStateAt     time.Time // of its last state event
 	LastAliveAt     time.Time
 	ClosingSaid     bool // the app's last word was that it closes
 	FirstReceivedAt time.Time

@@ -9,6 +9,9 @@ import (
 //go:embed sessions.sql
 var sessionsSQL string
 
+//go:embed visits.sql
+var visitsSQL string
+
 //go:embed views.sql
 var viewsSQL string
 
@@ -17,7 +20,7 @@ func Schema() string { return fmt.Sprintf("rm_%d", Version) }
 
 // Tables returns the statements that make the derived tables, to be run with
 // Schema first on the search path.
-func Tables() string { return sessionsSQL }
+func Tables() string { return sessionsSQL + visitsSQL }
 
 var rmPrefix = regexp.MustCompile(`\brm\.`)
 
@@ -27,5 +30,5 @@ func Views() string { return rmPrefix.ReplaceAllString(viewsSQL, Schema()+".") }
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
 	"anomalies", "error_codes", "heartbeat_timeouts", "interruptions", "kicks",
-	"pipeline_status", "profiles", "quarantine", "room_events", "sessions",
+	"pipeline_status", "profiles", "quarantine", "room_events", "server_visits", "sessions",
 }

@@ -180,7 +180,7 @@ func (s *Session) state(f *events.Stored, gap int64) {
 // apply moves the open login by one state and says whether a clock went back.
 func (s *Session) apply(f *events.Stored) (wentBack bool) {
 	l := &s.Login
-	l.State = f.Reason
+	l.State, l.LastStateAt = f.Reason, f.HappenedAt()
 	switch f.Reason {
 	case events.Logined:
 		if l.LoginedAt.IsZero() {

@@ -31,6 +31,7 @@ CREATE TABLE logins (
     connected_ms      bigint      NOT NULL,
     reconnecting_ms   bigint      NOT NULL,
     last_event_at     timestamptz NOT NULL,
+    last_state_at     timestamptz NOT NULL,
     last_alive_at     timestamptz,
     closing_said      boolean     NOT NULL,
     first_received_at timestamptz NOT NULL,

@@ -51,10 +51,10 @@ SELECT i.app_id,
        e.carrier,
        e.region,
        e.attributes,
-       NULL::text AS room_seq,
-       NULL::text AS server_session_id,
-       NULL::integer AS server_reason,
-       NULL::bigint AS user_update_seq,
+       e.room_seq,
+       e.server_session_id,
+       e.server_reason,
+       e.user_update_seq,
        e.occurred_at,
        e.happened_at,
        e.received_at,
@@ -91,17 +91,17 @@ SELECT i.app_id,
            WHEN l.login_started_at IS NULL THEN 'unknown'
            WHEN l.logined_at IS NOT NULL THEN 'logged_in'
            WHEN l.ended_by = 'LoginFailed' THEN 'failed'
-           WHEN l.ended_by IS NOT NULL THEN 'cancelled'
+           WHEN l.ended_by IS NOT NULL OR w.ended_by IS NOT NULL THEN 'cancelled'
            WHEN l.state <> 'Reconnected' AND l.connected_ms = 0 -- it never got in, by any word of it
                AND n.now - l.login_started_at > l.login_timeout_ms * interval '1 millisecond' THEN 'presumed_failed'
            ELSE 'pending'
        END AS login_outcome,
        l.login_error_code,
        l.caller_fault,
-       l.ended_at,
-       l.ended_by,
+       coalesce(l.ended_at, w.ended_at) AS ended_at, -- the client's word stands over the server's (contract 4.12)
+       coalesce(l.ended_by, w.ended_by) AS ended_by,
        l.end_error_code,
-       CASE WHEN l.ended_by IS NOT NULL THEN 'observed' END AS end_provenance,
+       CASE WHEN l.ended_by IS NOT NULL THEN 'observed' WHEN w.ended_by IS NOT NULL THEN 'witnessed' END AS end_provenance,
        l.state,
        p.presence,
        CASE WHEN p.presence = 'gone' THEN p.last_sign_at END AS gone_at,
@@ -116,11 +116,12 @@ SELECT i.app_id,
        l.is_import
 FROM rm.logins l
 JOIN roomtrail.identities i ON i.id = l.set_id
+LEFT JOIN rm.witnessed_ends w USING (set_id, login_no)
 CROSS JOIN (SELECT roomtrail_now() AS now) n
 CROSS JOIN LATERAL (
     SELECT s.last_sign_at,
            CASE
-               WHEN l.ended_by IS NOT NULL THEN 'ended'
+               WHEN l.ended_by IS NOT NULL OR w.ended_by IS NOT NULL THEN 'ended'
                WHEN l.last_alive_at IS NULL AND n.now - s.last_sign_at > interval '24 hours' THEN 'gone'
                WHEN l.closing_said AND n.now - s.last_sign_at > 2 * l.alive_every_ms * interval '1 millisecond' THEN 'gone'
                WHEN l.last_alive_at IS NULL THEN 'unmonitored'
@@ -214,9 +215,29 @@ FROM rm.kicks k
 JOIN rm.logins l USING (set_id, login_no)
 JOIN roomtrail.identities i ON i.id = k.set_id;
 
--- Interruptions that passed H: the server will have judged the user gone. It
--- is inferred from the client's own words; H counts from the last heartbeat
--- that reached the server, so the instant may be early by one beat.
+-- One row for each stay that the server saw, or that only a client tells of.
+CREATE OR REPLACE VIEW public.server_visits AS
+SELECT app_id,
+       room_id,
+       room_seq,
+       user_id,
+       server_session_id,
+       platform,
+       term_type,
+       relogin,
+       login_at,
+       logout_at,
+       logout_reason,
+       session_id,
+       login_no,
+       agreement,
+       is_import
+FROM rm.visits;
+
+-- Users whom the server judged gone, as its callbacks witness; and interruptions
+-- that passed H, where no callback says so. Those are inferred from the client's
+-- own words: H counts from the last heartbeat that reached the server, so the
+-- instant may be early by one beat.
 CREATE OR REPLACE VIEW public.heartbeat_timeouts AS
 SELECT i.app_id,
        i.room_id,
@@ -237,7 +258,30 @@ SELECT i.app_id,
 FROM rm.interruptions r
 JOIN roomtrail.identities i ON i.id = r.set_id
 WHERE (r.outcome IS NULL OR r.duration_ms >= r.heartbeat_timeout_ms) -- as the index has it
-  AND (r.outcome IS NOT NULL OR r.times_out_at <= roomtrail_now());
+  AND (r.outcome IS NOT NULL OR r.times_out_at <= roomtrail_now())
+  AND NOT EXISTS (
+      SELECT FROM rm.visits v
+      WHERE v.set_id = r.set_id AND v.login_no = r.login_no AND v.interruption_no = r.interruption_no AND v.logout_reason IN (1, 2))
+UNION ALL
+SELECT v.app_id,
+       v.room_id,
+       v.user_id,
+       v.session_id,
+       v.login_no,
+       v.interruption_no,
+       v.server_session_id,
+       coalesce(l.platform, v.platform),
+       l.family,
+       l.network,
+       l.carrier,
+       l.region,
+       v.logout_reason,
+       v.logout_at,
+       'witnessed',
+       v.is_import
+FROM rm.visits v
+LEFT JOIN rm.logins l USING (set_id, login_no)
+WHERE v.logout_reason IN (1, 2);
 
 CREATE OR REPLACE VIEW public.anomalies AS
 SELECT i.app_id,
@@ -253,7 +297,21 @@ SELECT i.app_id,
        a.happened_at,
        a.stream_seq
 FROM rm.anomalies a
-JOIN roomtrail.identities i ON i.id = a.set_id;
+JOIN roomtrail.identities i ON i.id = a.set_id
+UNION ALL
+SELECT g.app_id,
+       g.generation || '/' || g.partition || '/' || g.stream_seq,
+       NULL,
+       g.room_id,
+       g.user_id,
+       NULL,
+       NULL,
+       NULL,
+       'missing_callback',
+       g.missing || ' missing before user_update_seq ' || g.update_seq || ' of room_seq ' || g.room_seq,
+       g.happened_at,
+       g.stream_seq
+FROM rm.callback_gaps g;
 
 CREATE OR REPLACE VIEW public.quarantine AS
 SELECT generation || '/' || partition || '/' || stream_seq AS event_ref, reason, bytes, set_at
@@ -275,7 +333,8 @@ SELECT p.version,
             ELSE 0 END AS lag_seconds,
        s.state,
        coalesce(r.live, false) AS live,
-       p.updated_at
+       p.updated_at,
+       (SELECT count(*) FROM rm.dirty) AS unsettled -- marks that wait for the second stage, of all partitions
 FROM roomtrail.positions p
 LEFT JOIN roomtrail.read_models r USING (version)
 CROSS JOIN LATERAL (

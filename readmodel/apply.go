@@ -20,7 +20,8 @@ import (
 //  4. load kept states, and the earlier facts of sets that must be folded anew
 //  5. write the facts
 //  6. fold
-//  7. write the rows that changed, remove those that are gone, keep states
+//  7. write the rows that changed, remove those that are gone, keep states, and
+//     mark what the second stage must work out again
 //  8. move the position
 //  9. commit: before this line nothing has happened, after it all has
 func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch events.Batch) (events.Position, error) {
@@ -74,10 +75,16 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		}
 		var w writes
 		for _, set := range sets { // 6
+			if !set.folds {
+				continue
+			}
 			set.state, set.rows, set.gone = projections.Advance(profiles, set.saved, set.old, set.fresh)
 			w.add(set, from)
 		}
 		if err := w.write(ctx, tx); err != nil { // 7
+			return err
+		}
+		if err := markDirty(ctx, tx, sets, facts); err != nil { // 7
 			return err
 		}
 		next, err = m.move(ctx, tx, from, batch) // 8

@@ -17,10 +17,11 @@ var factColumns = []string{
 	"boot_id", "platform", "family", "device_id", "sdk_version", "app_version", "os", "network", "carrier",
 	"region", "room_session_id", "retry_window_ms", "attributes", "lost_count", "why", "peer_update",
 	"peer_user_id", "source", "trust", "is_import", "salt",
+	"room_seq", "server_session_id", "server_reason", "user_update_seq", "term_type", "is_relogin", "login_time",
 }
 
 func factRow(f *events.Stored, setID int64, row []any) []any {
-	return append(row,
+	row = append(row,
 		f.StoredAt, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), setID, f.Seq, string(f.Kind),
 		ifAny(f.IsState(), f.Reason.String()), ifAny(f.IsState(), f.ErrorCode),
 		ifAny(f.ExtendedData != nil, f.ExtendedData), text(f.Via),
@@ -30,6 +31,12 @@ func factRow(f *events.Stored, setID int64, row []any) []any {
 		text(f.Region), text(f.RoomSessionID), ifAny(f.RetryWindowMS > 0, f.RetryWindowMS),
 		ifAny(f.Attributes != "", []byte(f.Attributes)), ifAny(f.Count > 0, f.Count), text(f.Why), text(f.Update),
 		text(f.PeerUserID), string(f.Source), string(f.Trust), f.Import, f.Salt)
+	w := f.Witness
+	if w == nil {
+		return append(row, nil, nil, nil, nil, nil, nil, nil)
+	}
+	return append(row, text(w.RoomSeq), text(w.SessionID), ifAny(w.HasReason, w.Reason), ifAny(w.UpdateSeq > 0, w.UpdateSeq),
+		ifAny(w.HasTerm, w.TermType), w.IsRelogin, instant(w.LoginAt))
 }
 
 // copyFacts writes the batch's facts in the order of the log, each run of one
@@ -67,7 +74,7 @@ func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, facts []events.S
 const selectFacts = `
 SELECT ` + readColumns + `
 FROM roomtrail.events
-WHERE set_id = ANY($1) AND stored_at >= $2`
+WHERE set_id = ANY($1) AND stored_at >= $2 AND source = 'client'`
 
 // selectFirsts brings the copy that counts of each given set and seq.
 const selectFirsts = `
@@ -76,7 +83,7 @@ FROM unnest($1::bigint[], $2::int[]) AS w(id, no)
 CROSS JOIN LATERAL (
     SELECT ` + readColumns + `
     FROM roomtrail.events
-    WHERE set_id = w.id AND seq = w.no
+    WHERE set_id = w.id AND seq = w.no AND source = 'client'
     ORDER BY generation, stream_seq
     LIMIT 1
 ) e`

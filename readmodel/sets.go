@@ -20,7 +20,9 @@ type set struct {
 	key   events.SetKey
 	isNew bool // no fact of it was stored before this batch
 	count int
-	fresh []events.Stored
+	fresh []events.Stored // the client's own facts: only those are folded
+	folds bool            // the batch has some
+	first time.Time       // the earliest of the batch was stored then
 
 	saved  *projections.Session
 	old    []events.Stored
@@ -46,6 +48,9 @@ func (m *ReadModel) name(ctx context.Context, tx pgx.Tx, facts []events.Stored) 
 			sets = append(sets, s)
 		}
 		owners[i] = s
+		if f := &facts[i]; s.first.IsZero() || f.StoredAt.Before(s.first) {
+			s.first = f.StoredAt
+		}
 		s.count++
 	}
 	// One array for all: facts are large, and growing a slice for each set
@@ -55,7 +60,9 @@ func (m *ReadModel) name(ctx context.Context, tx pgx.Tx, facts []events.Stored) 
 		s.fresh, grouped = grouped[:0:s.count], grouped[s.count:]
 	}
 	for i := range facts {
-		owners[i].fresh = append(owners[i].fresh, facts[i])
+		if facts[i].Source == events.FromClient {
+			owners[i].fresh, owners[i].folds = append(owners[i].fresh, facts[i]), true
+		}
 	}
 	unknown := make(map[[16]byte]*set)
 	m.mu.Lock()
@@ -102,11 +109,11 @@ func makeIdentities(ctx context.Context, tx pgx.Tx, unknown map[[16]byte]*set) (
 	stored := make([]time.Time, 0, n)
 	for h, s := range unknown {
 		hashes = append(hashes, h)
-		buckets = append(buckets, int32(s.fresh[0].Bucket()))
+		buckets = append(buckets, int32(s.key.Bucket()))
 		for i, v := range [4]string{s.key.AppID, s.key.RoomID, s.key.UserID, s.key.SessionID} {
 			text[i] = append(text[i], v)
 		}
-		stored = append(stored, s.firstFresh())
+		stored = append(stored, s.first)
 	}
 	rows, err := tx.Query(ctx, insertIdentities, hashes, buckets, text[0], text[1], text[2], text[3], stored)
 	if err != nil {
@@ -131,22 +138,11 @@ func makeIdentities(ctx context.Context, tx pgx.Tx, unknown map[[16]byte]*set) (
 	return made, nil
 }
 
-// firstFresh is the earliest time at which a fact of the batch was stored.
-func (s *set) firstFresh() time.Time {
-	first := s.fresh[0].StoredAt
-	for i := range s.fresh {
-		if t := s.fresh[i].StoredAt; t.Before(first) {
-			first = t
-		}
-	}
-	return first
-}
-
 // lower brings first_stored_at down where the log's clock was set back since
 // a set was named, so that its facts are found again.
 func (m *ReadModel) lower(ctx context.Context, tx pgx.Tx, sets []*set) error {
 	for _, s := range sets {
-		first := s.firstFresh()
+		first := s.first
 		if !first.Before(s.firstStored) {
 			continue
 		}
@@ -179,7 +175,9 @@ func (m *ReadModel) remember(named map[events.SetKey]identity, sets []*set) {
 		clear(m.sessions)
 	}
 	for _, s := range sets {
-		m.sessions[s.id] = s.state
+		if s.state != nil {
+			m.sessions[s.id] = s.state
+		}
 	}
 	if len(m.identities)+len(named) > maxIdentities {
 		clear(m.identities)
@@ -196,7 +194,7 @@ func (m *ReadModel) load(ctx context.Context, tx pgx.Tx, sets []*set) error {
 	var ids []int64 // of states to be looked for
 	m.mu.Lock()
 	for _, s := range sets {
-		if s.isNew {
+		if s.isNew || !s.folds {
 			continue
 		}
 		byID[s.id] = s
@@ -239,7 +237,7 @@ func loadOld(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) e
 	var refold []int64
 	first := time.Now().AddDate(200, 0, 0)
 	for _, s := range sets {
-		if s.isNew || !projections.NeedsFacts(s.saved, s.fresh) {
+		if s.isNew || !s.folds || !projections.NeedsFacts(s.saved, s.fresh) {
 			continue
 		}
 		refold = append(refold, s.id)

@@ -1,0 +1,213 @@
+package readmodel
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"roomtrail/events"
+	"roomtrail/projections"
+)
+
+// The second stage works out rows that rest on several sets. The first marks
+// what it has changed; Settle takes marks, works their keys out again from what
+// is stored, writes the rows and deletes the marks it took, in one transaction.
+
+// dirtyKey is one thing to work out again.
+type dirtyKey struct{ what, app, room, key string }
+
+const (
+	dirtyVisits  = "visits"  // key is a user
+	dirtyUpdates = "updates" // key is a room_seq
+)
+
+// markDirty marks what the batch changes: visits of users whom the server spoke
+// of, or whose clients did in an app that has callbacks; numbers of rooms.
+func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored) error {
+	marks := map[dirtyKey]bool{}
+	updates := map[[4]string][]any{}
+	since := map[string]time.Time{}
+	for i := range facts {
+		f := &facts[i]
+		if f.Source != events.FromServer || f.Witness == nil {
+			continue
+		}
+		if at, ok := since[f.AppID]; !ok || f.OccurredAt.Before(at) {
+			since[f.AppID] = f.OccurredAt
+		}
+		if f.UserID != "" {
+			marks[dirtyKey{dirtyVisits, f.AppID, f.RoomID, f.UserID}] = true
+		}
+		if w := f.Witness; f.Trust != events.TrustUnproven && w.RoomSeq != "" && (w.UpdateSeq > 0 || f.Kind == events.RoomCreate) {
+			marks[dirtyKey{dirtyUpdates, f.AppID, f.RoomID, w.RoomSeq}] = true
+			key := [4]string{f.AppID, f.RoomID, w.RoomSeq, fmt.Sprint(w.UpdateSeq)}
+			if updates[key] == nil {
+				updates[key] = []any{f.AppID, f.RoomID, w.RoomSeq, w.UpdateSeq, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), text(f.UserID), f.OccurredAt}
+			}
+		}
+	}
+	if err := expectCallbacks(ctx, tx, since); err != nil {
+		return err
+	}
+	expected, err := callbackApps(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, s := range sets {
+		if _, ok := expected[s.key.AppID]; ok && s.folds {
+			marks[dirtyKey{dirtyVisits, s.key.AppID, s.key.RoomID, s.key.UserID}] = true
+		}
+	}
+	return writeMarks(ctx, tx, marks, updates)
+}
+
+func writeMarks(ctx context.Context, tx pgx.Tx, marks map[dirtyKey]bool, updates map[[4]string][]any) error {
+	schema := projections.Schema()
+	batch := &pgx.Batch{}
+	for _, row := range updates {
+		batch.Queue(`INSERT INTO `+schema+`.updates (app_id, room_id, room_seq, update_seq, generation, partition, stream_seq, user_id, happened_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, row...)
+	}
+	if batch.Len() > 0 {
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("note callback numbers: %w", err)
+		}
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	rows := make([][]any, 0, len(marks))
+	for k := range marks {
+		rows = append(rows, []any{k.what, k.app, k.room, k.key})
+	}
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{schema, "dirty"}, []string{"what", "app_id", "room_id", "key"}, pgx.CopyFromRows(rows))
+	if err != nil {
+		return fmt.Errorf("mark what changed: %w", err)
+	}
+	return nil
+}
+
+// expectCallbacks notes from when on the apps have callbacks.
+func expectCallbacks(ctx context.Context, tx pgx.Tx, since map[string]time.Time) error {
+	for _, app := range slices.Sorted(maps.Keys(since)) {
+		_, err := tx.Exec(ctx, `INSERT INTO `+projections.Schema()+`.callback_apps AS c (app_id, since) VALUES ($1, $2)
+ON CONFLICT (app_id) DO UPDATE SET since = EXCLUDED.since WHERE EXCLUDED.since < c.since`, app, since[app])
+		if err != nil {
+			return fmt.Errorf("note callbacks of app %s: %w", app, err)
+		}
+	}
+	return nil
+}
+
+func callbackApps(ctx context.Context, q querier) (map[string]time.Time, error) {
+	rows, err := q.Query(ctx, `SELECT app_id, since FROM `+projections.Schema()+`.callback_apps`)
+	if err != nil {
+		return nil, fmt.Errorf("load apps with callbacks: %w", err)
+	}
+	apps := map[string]time.Time{}
+	var app string
+	var since time.Time
+	_, err = pgx.ForEachRow(rows, []any{&app, &since}, func() error {
+		apps[app] = since
+		return nil
+	})
+	return apps, err
+}
+
+// settleBatch is how many marks one transaction takes.
+const settleBatch = 500
+
+// Settle works out what up to a batch of marks name, and returns how many marks
+// it took. Several may run at once: a key is worked out by one at a time, and
+// by whoever comes last after everything that was committed before.
+func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
+	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
+		ids, keys, err := takeMarks(ctx, tx)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		since, err := callbackApps(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0x726f6f6d))", k.what+"\x01"+k.app+"\x01"+k.room+"\x01"+k.key); err != nil {
+				return fmt.Errorf("lock %s of %s: %w", k.what, k.room, err)
+			}
+			settle := settleVisits
+			if k.what == dirtyUpdates {
+				settle = settleUpdates
+			}
+			if err := settle(ctx, tx, k, since[k.app]); err != nil {
+				return fmt.Errorf("settle %s of room %s: %w", k.what, k.room, err)
+			}
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM `+projections.Schema()+`.dirty WHERE id = ANY($1)`, ids); err != nil {
+			return fmt.Errorf("delete marks: %w", err)
+		}
+		n = len(ids)
+		return nil
+	})
+	return n, err
+}
+
+// takeMarks locks the oldest marks that nobody else has, and returns their keys
+// in an order that is the same for all, so that locks are taken in it.
+func takeMarks(ctx context.Context, tx pgx.Tx) (ids []int64, keys []dirtyKey, err error) {
+	rows, err := tx.Query(ctx, `SELECT id, what, app_id, room_id, key FROM `+projections.Schema()+`.dirty ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`, settleBatch)
+	if err != nil {
+		return nil, nil, fmt.Errorf("take marks: %w", err)
+	}
+	var id int64
+	var k dirtyKey
+	_, err = pgx.ForEachRow(rows, []any{&id, &k.what, &k.app, &k.room, &k.key}, func() error {
+		ids, keys = append(ids, id), append(keys, k)
+		return nil
+	})
+	slices.SortFunc(keys, func(a, b dirtyKey) int {
+		return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.app, b.app), cmp.Compare(a.room, b.room), cmp.Compare(a.key, b.key))
+	})
+	return ids, slices.Compact(keys), err
+}
+
+// Unsettled counts the marks that wait for the second stage.
+func (m *ReadModel) Unsettled(ctx context.Context) (n int, err error) {
+	err = m.pool.QueryRow(ctx, `SELECT count(*) FROM `+projections.Schema()+`.dirty`).Scan(&n)
+	return n, err
+}
+
+// settleUpdates finds the gaps in the numbers of one life of a room.
+func settleUpdates(ctx context.Context, tx pgx.Tx, k dirtyKey, _ time.Time) error {
+	schema := projections.Schema()
+	rows, err := tx.Query(ctx, `SELECT update_seq, generation, partition, stream_seq, coalesce(user_id, ''), happened_at FROM `+schema+`.updates
+WHERE app_id = $1 AND room_id = $2 AND room_seq = $3 ORDER BY update_seq`, k.app, k.room, k.key)
+	if err != nil {
+		return err
+	}
+	updates, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (u projections.Update, err error) {
+		var seq int64
+		err = r.Scan(&u.Seq, &u.Ref.Generation, &u.Ref.Partition, &seq, &u.UserID, &u.HappenedAt)
+		u.Ref.Seq = uint64(seq)
+		return u, err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM `+schema+`.callback_gaps WHERE app_id = $1 AND room_id = $2 AND room_seq = $3`, k.app, k.room, k.key); err != nil {
+		return err
+	}
+	for _, g := range projections.Gaps(updates) {
+		_, err := tx.Exec(ctx, `INSERT INTO `+schema+`.callback_gaps (app_id, room_id, room_seq, update_seq, missing, generation, partition, stream_seq, user_id, happened_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			k.app, k.room, k.key, g.Seq, g.Missing, g.Ref.Generation, g.Ref.Partition, int64(g.Ref.Seq), text(g.UserID), g.HappenedAt)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
