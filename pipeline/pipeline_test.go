@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomtrail/intake"
 	"roomtrail/pipeline"
 	"roomtrail/projections"
 	"roomtrail/projections/projectionstest"
@@ -42,6 +43,7 @@ func start(t testing.TB, partitions int) *stack {
 	p, err := pipeline.Start(context.Background(), pipeline.Config{
 		DatabaseURL: owner, DataDir: t.TempDir(), Throwaway: true, Intake: true, Project: true,
 		Listen: "127.0.0.1:0", Partitions: partitions, MaxBytes: 64 << 20,
+		Callbacks: intake.Callbacks{Secrets: map[string][]string{"1": {callbackSecret}}},
 		Now: func() time.Time {
 			if at := s.now.Load(); at != nil {
 				return *at

@@ -15,6 +15,13 @@ type ClientLogin struct {
 	SessionID string
 	Login
 	Interruptions []Interruption
+	Entries       []Entry
+}
+
+// Entry is a moment at which a client said that it had come in.
+type Entry struct {
+	At       time.Time // happened_at of a Logined or Reconnected
+	IsReturn bool      // Reconnected: the seat may have lasted all the time
 }
 
 // Visit is one stay of a user in a room as the server saw it, or as only a
@@ -81,15 +88,15 @@ func Visits(facts []events.Stored, logins []ClientLogin, since time.Time) (visit
 		l := &logins[i]
 		mine := byLogin[l]
 		slices.SortFunc(mine, func(a, b *Visit) int { return a.LoginAt.Compare(b.LoginAt) })
-		for n, v := range mine {
-			judgeVisit(l, v, n == len(mine)-1)
+		for _, v := range mine {
+			judgeVisit(l, v)
 		}
 		if end, ok := witnessedEnd(l, mine); ok {
 			ends = append(ends, end)
 		}
 	}
 	for _, e := range entries {
-		if e.isUnseen(since) {
+		if e.isUnseen(since, byLogin[e.login]) {
 			visits = append(visits, Visit{
 				Platform: e.login.Platform, SetID: e.login.SetID, SessionID: e.login.SessionID, LoginNo: e.login.No,
 				Agreement: ClientOnly, IsImport: e.login.IsImport,
@@ -184,16 +191,11 @@ func entriesOf(logins []ClientLogin) []*entry {
 	var out []*entry
 	for i := range logins {
 		l := &logins[i]
-		switch {
-		case !l.LoginedAt.IsZero():
-			out = append(out, &entry{login: l, at: l.LoginedAt, isSure: true})
-		case !l.LoginStartedAt.IsZero() && l.EndedBy != "LoginFailed":
-			out = append(out, &entry{login: l, at: l.LoginStartedAt})
+		if l.LoginedAt.IsZero() && !l.LoginStartedAt.IsZero() && l.EndedBy != "LoginFailed" {
+			out = append(out, &entry{login: l, at: l.LoginStartedAt}) // its Logined is late or lost
 		}
-		for _, r := range l.Interruptions {
-			if r.Outcome == "reconnected" {
-				out = append(out, &entry{login: l, at: r.EndedAt, isReturn: true, isSure: true})
-			}
+		for _, e := range l.Entries {
+			out = append(out, &entry{login: l, at: e.At, isReturn: e.IsReturn, isSure: true})
 		}
 	}
 	return out
@@ -237,7 +239,7 @@ func loginOf(logins []ClientLogin, v *Visit) *ClientLogin {
 
 // judgeVisit notes during which interruption the seat was lost, and whether
 // client and server tell of the same end.
-func judgeVisit(l *ClientLogin, v *Visit, isLast bool) {
+func judgeVisit(l *ClientLogin, v *Visit) {
 	if v.LogoutAt.IsZero() {
 		return
 	}
@@ -253,15 +255,20 @@ func judgeVisit(l *ClientLogin, v *Visit, isLast bool) {
 	isGone := v.LogoutAt.Add(matchWithin)
 	switch {
 	case !v.LogoutReason.Known:
-	case !isLast: // the client came back to the same login
-		if left == 0 || isKick {
+	case l.cameAfter(v.LogoutAt): // back in the same login, whoever saw it
+		if (left == 0 || isKick) && l.cameAfter(isGone) {
 			v.Agreement = Contradict
 		}
-	case l.EndedBy == "Logout" && isKick, l.EndedBy == "KickOut" && left == 0, l.EndedBy == "ReconnectFailed" && left == 0:
+	case l.EndedBy == "KickOut" && left == 0, l.EndedBy == "ReconnectFailed" && left == 0: // a Logout may come from who was kicked and could not be told
 		v.Agreement = Contradict
 	case !l.Ended() && (l.State == events.Logined || l.State == events.Reconnected) && l.LastEventAt.After(isGone):
 		v.Agreement = Contradict // it still says that it is in
 	}
+}
+
+// cameAfter says whether the client said that it had come in after an instant.
+func (l *ClientLogin) cameAfter(at time.Time) bool {
+	return slices.ContainsFunc(l.Entries, func(e Entry) bool { return e.At.After(at) })
 }
 
 // witnessedEnd is the end of a login whose client never said so: its last stay
@@ -280,11 +287,20 @@ func witnessedEnd(l *ClientLogin, visits []*Visit) (WitnessedEnd, bool) {
 
 // isUnseen says whether the server should have seen an entry and did not. A
 // Reconnected is news to the server only where it had let the seat go.
-func (e *entry) isUnseen(since time.Time) bool {
+func (e *entry) isUnseen(since time.Time, seen []*Visit) bool {
 	if e.visit != nil || !e.isSure || since.IsZero() || e.at.Before(since.Add(-matchWithin)) {
 		return false
 	}
-	return !e.isReturn
+	if !e.isReturn {
+		return true
+	}
+	isOut := false // whether the seat was let go at that moment
+	for _, v := range seen {
+		if v.LoginAt.Before(e.at) {
+			isOut = !v.LogoutAt.IsZero() && v.LogoutAt.Before(e.at)
+		}
+	}
+	return isOut
 }
 
 // Update is a number that a callback carried in a room's life; 0 is room_create.

@@ -105,7 +105,7 @@ WHERE i.hash = $1 AND e.stored_at >= i.first_stored_at AND e.source = 'server'`,
 func clientLogins(ctx context.Context, tx pgx.Tx, k dirtyKey) ([]projections.ClientLogin, error) {
 	schema := projections.Schema()
 	rows, err := tx.Query(ctx, `
-SELECT l.set_id, i.session_id, l.login_no, l.platform, l.login_started_at, l.logined_at, l.ended_at, coalesce(l.ended_by, ''), l.state, l.last_event_at, l.last_state_at, l.is_import
+SELECT l.set_id, i.session_id, l.login_no, l.platform, l.first_at, l.login_started_at, l.logined_at, l.ended_at, coalesce(l.ended_by, ''), l.state, l.last_event_at, l.last_state_at, l.is_import
 FROM roomtrail.identities i
 JOIN `+schema+`.logins l ON l.set_id = i.id
 WHERE i.user_id = $1 AND i.app_id = $2 AND i.room_id = $3 AND i.session_id IS NOT NULL
@@ -116,7 +116,7 @@ ORDER BY l.set_id, l.login_no`, k.key, k.app, k.room)
 	logins, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (l projections.ClientLogin, err error) {
 		var state string
 		var started, logined, ended *time.Time
-		if err = r.Scan(&l.SetID, &l.SessionID, &l.No, &l.Platform, &started, &logined, &ended, &l.EndedBy, &state, &l.LastEventAt, &l.LastStateAt, &l.IsImport); err != nil {
+		if err = r.Scan(&l.SetID, &l.SessionID, &l.No, &l.Platform, &l.FirstAt, &started, &logined, &ended, &l.EndedBy, &state, &l.LastEventAt, &l.LastStateAt, &l.IsImport); err != nil {
 			return l, err
 		}
 		l.LoginStartedAt, l.LoginedAt, l.EndedAt = orZero(started), orZero(logined), orZero(ended)
@@ -126,7 +126,43 @@ ORDER BY l.set_id, l.login_no`, k.key, k.app, k.room)
 	if err != nil || len(logins) == 0 {
 		return logins, err
 	}
-	return logins, addInterruptions(ctx, tx, logins)
+	if err := addInterruptions(ctx, tx, logins); err != nil {
+		return nil, err
+	}
+	return logins, addEntries(ctx, tx, logins)
+}
+
+// addEntries notes when the clients said that they had come in: also where the
+// Reconnecting before a Reconnected was lost, so that there is no interruption.
+func addEntries(ctx context.Context, tx pgx.Tx, logins []projections.ClientLogin) error {
+	sets := make([]int64, 0, len(logins))
+	for i := range logins {
+		sets = append(sets, logins[i].SetID)
+	}
+	rows, err := tx.Query(ctx, `
+SELECT DISTINCT ON (set_id, seq) set_id, happened_at, reason = 'Reconnected'
+FROM roomtrail.events
+WHERE set_id = ANY($1) AND source = 'client' AND reason IN ('Logined', 'Reconnected')
+  AND stored_at >= (SELECT min(first_stored_at) FROM roomtrail.identities WHERE id = ANY($1))
+ORDER BY set_id, seq, generation, stream_seq`, sets)
+	if err != nil {
+		return fmt.Errorf("load entries: %w", err)
+	}
+	var set int64
+	var e projections.Entry
+	_, err = pgx.ForEachRow(rows, []any{&set, &e.At, &e.IsReturn}, func() error {
+		var of *projections.ClientLogin // the last of the session's logins that had begun
+		for i := range logins {
+			if l := &logins[i]; l.SetID == set && (of == nil || !l.FirstAt.After(e.At)) {
+				of = l
+			}
+		}
+		if of != nil {
+			of.Entries = append(of.Entries, e)
+		}
+		return nil
+	})
+	return err
 }
 
 func orZero(t *time.Time) time.Time {

@@ -81,7 +81,11 @@ func (a *app) clock() reporter.Clock {
 // step moves the engine and does what it wants.
 func (a *app) step(in room.Input) {
 	w := a.world
+	seat, beat := a.seat()
 	out := a.engine.Step(w.now, in)
+	if !beat.IsZero() && a.engine.LastBeat(seat, w.now).IsZero() {
+		w.stepRooms(a, room.Heard{At: a.at, Room: seat, Until: beat.Add(a.line.lag)}) // a Leave may get lost, the silence does not
+	}
 	if w.checker != nil {
 		w.checker.Client(w.now, a.at, a.profile, in, out)
 	}
@@ -177,6 +181,16 @@ func (a *app) receive(m room.Message) {
 	})
 }
 
+// seat is the room where heartbeats come from, and when the last one left; the
+// zero time where none comes.
+func (a *app) seat() (string, time.Time) {
+	if a.stay == nil || !a.line.up || a.line.known {
+		return "", time.Time{}
+	}
+	name := a.stay.login.RoomID
+	return name, a.engine.LastBeat(name, a.world.now)
+}
+
 // beatOn tells the rooms that heartbeats come from now on; the link's end will
 // say when the last one came.
 func (a *app) beatOn() {
@@ -208,7 +222,6 @@ func (a *app) end(how string) {
 // remove forgets an app that has ended.
 func (w *World) remove(a *app, how string) {
 	a.isGone = true
-	a.line.number++
 	a.stayEnds(how)
 	delete(w.apps, a.at)
 	last := w.running[len(w.running)-1]

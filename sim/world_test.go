@@ -120,6 +120,8 @@ func checkLogin(t *testing.T, c sim.Config, l *sim.Login) {
 	for _, v := range l.Visits {
 		if v.LogoutAt == nil || v.LogoutAt.Before(v.LoginAt) {
 			t.Errorf("seed %d: %s sat from %v to %v", c.Seed, l.SessionID, v.LoginAt, v.LogoutAt)
+		} else if ghost := v.LogoutAt.Sub(l.GoneAt); ghost > 92*time.Second {
+			t.Errorf("seed %d: %s was gone at %v, and sat for %v more: longer than H", c.Seed, l.SessionID, l.GoneAt, ghost)
 		}
 	}
 	if l.EndedBy == "" && l.EndedAt != nil || l.GoneBy == "" {
