@@ -187,7 +187,8 @@ func TestViewsHaveTheirColumns(t *testing.T) {
 		"kicks":              "app_id session_id login_no room_id user_id device_id platform family sdk_version app_version network carrier region kicked_at received_at error_code kick_reason attribution displaced_by_session_id displaced_by_login_no displaced_by_room_id displaced_by_device_id displaced_by_platform session_age_ms while_reconnecting relogin_after_ms message is_import",
 		"heartbeat_timeouts": "app_id room_id user_id session_id login_no interruption_no server_session_id platform family network carrier region server_reason timed_out_at provenance is_import",
 		"anomalies":          "app_id event_ref session_id room_id user_id platform sdk_version seq kind detail happened_at stream_seq",
-		"pipeline_status":    "version generation partition position stream_last_seq lag_events lag_seconds state live updated_at",
+		"pipeline_status":    "version generation partition position stream_last_seq lag_events lag_seconds state live updated_at unsettled",
+		"server_visits":      "app_id room_id room_seq user_id server_session_id platform term_type relogin login_at logout_at logout_reason session_id login_no agreement is_import",
 		"error_codes":        "family error_code category meaning advice",
 	} {
 		rows, err := conn.Query(ctx, "SELECT * FROM "+view+" LIMIT 0")

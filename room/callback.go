@@ -18,7 +18,7 @@ func (c Callback) Body(app string, now time.Time, nonce, secret string) []byte {
 	b := body{out: make([]byte, 0, 512)}
 	b.text("event", c.Event)
 	isOfRoom := c.Event == "room_create" || c.Event == "room_close"
-	if _, err := strconv.ParseUint(app, 10, 32); isOfRoom && err == nil {
+	if n, err := strconv.ParseUint(app, 10, 32); isOfRoom && err == nil && strconv.FormatUint(n, 10) == app {
 		b.number("appid", app)
 	} else {
 		b.text("appid", app)

@@ -154,8 +154,12 @@ func (a *app) send(m room.Message) {
 	}
 	w, number := a.world, a.line.number
 	w.after(a.line.lag, func() {
-		if a.line.number == number {
-			w.stepRooms(a, room.Received{Message: m})
+		if a.line.number != number {
+			return
+		}
+		w.stepRooms(a, room.Received{Message: m})
+		if m.Kind == room.Beat && !a.isGone {
+			a.beatOn() // the one that was carried is followed by those that are computed
 		}
 	})
 }
@@ -174,7 +178,7 @@ func (a *app) receive(m room.Message) {
 			return
 		}
 		a.step(room.Received{Message: m})
-		if m.Kind == room.Seated {
+		if m.Kind == room.Seated && !a.isGone {
 			a.stay.seated(w.now)
 			a.beatOn()
 		}

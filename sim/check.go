@@ -171,7 +171,7 @@ func (c *Checker) Server(now time.Time, in room.Input, out room.Output) {
 			}
 			delete(c.open, b.Room)
 		case "room_logout":
-			c.logout(b)
+			c.logout(now, b)
 		}
 		if b.UpdateSeq != 0 {
 			if b.UpdateSeq != c.updates[b.RoomSeq]+1 {
@@ -182,8 +182,11 @@ func (c *Checker) Server(now time.Time, in room.Input, out room.Output) {
 	}
 }
 
-func (c *Checker) logout(b room.Callback) {
+func (c *Checker) logout(now time.Time, b room.Callback) {
 	c.left[b.Room+" "+b.User] = true
+	if b.At.Before(now) {
+		c.fault("%s fell from %s %v ago, and nobody had noticed", b.User, b.Room, now.Sub(b.At))
+	}
 	silent := b.At.Sub(c.heard[b.Session])
 	if (b.Reason == room.LeftHeartbeat || b.Reason == room.LeftDropped) && silent != c.timeout {
 		c.fault("%s fell from %s after %v of silence", b.User, b.Room, silent)

@@ -12,7 +12,6 @@ type line struct {
 	known    bool   // the SDK was told that it is broken
 	number   uint64 // rises when it breaks: what was under way is lost
 	lag      time.Duration
-	cause    string // of the present or last break
 }
 
 // notices is how long an SDK needs to find out that nothing comes back any
@@ -29,11 +28,11 @@ func (a *app) cut(up, down, seen bool, cause string, lasts time.Duration) {
 	if up {
 		a.beatsEnd()
 	}
-	a.line.up, a.line.down, a.line.cause = !up, !down, cause
+	a.line.up, a.line.down = !up, !down
 	a.line.number++
 	number := a.line.number
 	if a.stay != nil {
-		a.stay.cut(w.now, cause)
+		a.stay.cut(w.now, cause, direction(up, down), number)
 	}
 	find := notices
 	if seen {
@@ -53,6 +52,17 @@ func (a *app) cut(up, down, seen bool, cause string, lasts time.Duration) {
 	})
 }
 
+// direction says which way a line stopped carrying.
+func direction(up, down bool) string {
+	switch {
+	case up && down:
+		return "both"
+	case up:
+		return "up"
+	}
+	return "down"
+}
+
 // breaks is the moment in which the SDK gives the line up.
 func (a *app) breaks() {
 	w := a.world
@@ -70,16 +80,15 @@ func (a *app) breaks() {
 // mend brings the line back. Where nobody had noticed, the next heartbeat tells
 // both sides how things are.
 func (a *app) mend() {
-	known := a.line.known
+	known, number := a.line.known, a.line.number
 	a.line.up, a.line.down, a.line.known = true, true, false
 	if a.stay != nil {
-		a.stay.mended(known)
+		a.stay.mended(known, number)
 	}
 	if known {
 		a.step(room.LinkUp{})
 	} else if m, ok := a.engine.Beat(a.room); ok {
 		a.send(m)
-		a.beatOn()
 	}
 	a.postSoon()
 }
@@ -110,7 +119,7 @@ func (a *app) drop(cause string, lasts time.Duration, unseen bool) {
 	if w.happens(w.rates.oneWay) {
 		up = w.happens(0.5)
 		down = !up
-		unseen, cause = true, "one_way"
+		unseen = true
 	}
 	a.cut(up, down, !unseen, cause, lasts)
 	if lasts > 15*time.Second && w.happens(w.rates.ghost) {
@@ -177,10 +186,11 @@ func (w *World) openOffices() {
 }
 
 func (w *World) failSometimes(o *office) {
-	w.after(w.about(w.rates.officeDown), func() {
-		if w.isOver() {
-			return
-		}
+	after := w.about(w.rates.officeDown)
+	if w.config.Logins > 0 && w.now.Add(after).After(w.config.Start.Add(w.config.Over)) {
+		return // nobody would be left to feel it
+	}
+	w.after(after, func() {
 		for _, a := range append([]*app(nil), o.apps...) {
 			a.drop("office", w.lossLength(), w.happens(0.2))
 		}

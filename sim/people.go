@@ -71,7 +71,14 @@ func (p *person) drop(a *app) {
 			break
 		}
 	}
-	if w := a.world; len(p.apps) == 0 && !p.isIdle && len(w.idle) < mostIdle {
+	if len(p.apps) == 0 {
+		a.world.rest(p)
+	}
+}
+
+// rest remembers somebody who may come again.
+func (w *World) rest(p *person) {
+	if !p.isIdle && len(w.idle) < mostIdle {
 		p.isIdle = true
 		w.idle = append(w.idle, p)
 	}
@@ -110,11 +117,11 @@ func (w *World) startTraffic() {
 		perHour = float64(w.config.Logins) / w.config.Over.Hours()
 	}
 	const inMeeting = 5.5 // people, with their second logins
-	every := time.Duration(float64(time.Hour) * inMeeting / perHour)
+	every := max(time.Duration(float64(time.Hour)*inMeeting/perHour), time.Millisecond)
 	var next func()
 	next = func() {
-		if w.isOver() {
-			return
+		if w.isOver() || w.config.Logins > 0 && w.invited >= w.config.Logins {
+			return // each guest makes a login at least
 		}
 		w.meeting()
 		w.after(w.about(every), next)
@@ -135,12 +142,12 @@ func (w *World) meeting() {
 		seats = size - 1
 	}
 	ends := w.now.Add(w.between(2*time.Minute, 25*time.Minute))
+	w.invited += size
 	for range size {
 		who := w.somebody()
 		w.after(w.between(0, 90*time.Second), func() {
 			if w.isOver() {
-				who.isIdle = true
-				w.idle = append(w.idle, who)
+				w.rest(who)
 				return
 			}
 			a := w.start(who, who.devices[w.chance.IntN(len(who.devices))])

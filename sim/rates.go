@@ -102,19 +102,42 @@ func Scenarios() []string {
 // About says what a scenario shows, and is empty for a name that is none.
 func About(name string) string { return scenarios[name].about }
 
-// ratesOf reads the names of scenarios, which add to each other in the order
-// they are named.
+// ratesOf reads the names of scenarios. Joined ones have the worst of each.
 func ratesOf(names string) (rates, error) {
-	r := calm
+	all := calm
 	if names == "" {
-		return r, nil
+		return all, nil
 	}
 	for name := range strings.SplitSeq(names, ",") {
 		s, ok := scenarios[strings.TrimSpace(name)]
 		if !ok {
-			return r, fmt.Errorf("scenario %q: want one of %s, or several joined by commas", name, strings.Join(Scenarios(), ", "))
+			return all, fmt.Errorf("scenario %q: want one of %s, or several joined by commas", name, strings.Join(Scenarios(), ", "))
 		}
-		s.with(&r)
+		one := calm
+		s.with(&one)
+		all.join(one)
 	}
-	return r, nil
+	return all, nil
+}
+
+// join takes the worse of each rate: the larger share, the shorter time.
+func (r *rates) join(o rates) {
+	for _, share := range [][2]*float64{
+		{&r.oneWay, &o.oneWay}, {&r.unnoticed, &o.unnoticed}, {&r.long, &o.long}, {&r.flaky, &o.flaky}, {&r.crash, &o.crash},
+		{&r.closed, &o.closed}, {&r.saysSo, &o.saysSo}, {&r.impatient, &o.impatient}, {&r.secondDevice, &o.secondDevice},
+		{&r.fightsBack, &o.fightsBack}, {&r.ghost, &o.ghost}, {&r.closeRoom, &o.closeRoom}, {&r.badToken, &o.badToken},
+		{&r.roomFull, &o.roomFull}, {&r.switches, &o.switches}, {&r.again, &o.again}, {&r.renews, &o.renews}, {&r.wrongClock, &o.wrongClock},
+		{&r.clockSet, &o.clockSet}, {&r.loose, &o.loose}, {&r.twice, &o.twice}, {&r.kept, &o.kept}, {&r.peers, &o.peers},
+		{&r.callbackLost, &o.callbackLost}, {&r.callbackTwice, &o.callbackTwice},
+	} {
+		*share[0] = max(*share[0], *share[1])
+	}
+	for _, mean := range [][2]*time.Duration{
+		{&r.lossEvery, &o.lossEvery}, {&r.officeDown, &o.officeDown}, {&r.kicked, &o.kicked}, {&r.tokenLife, &o.tokenLife},
+	} {
+		if *mean[0] == 0 || *mean[1] > 0 && *mean[1] < *mean[0] {
+			*mean[0] = *mean[1]
+		}
+	}
+	r.outage, r.kickOnExpiry = r.outage || o.outage, r.kickOnExpiry || o.kickOnExpiry
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"roomtrail/events"
@@ -82,7 +83,8 @@ type Interruption struct {
 	SessionID      string     `json:"session_id"`
 	LoginNo        int        `json:"login_no"`
 	InterruptionNo int        `json:"interruption_no"` // 0 where the SDK kept it to itself
-	Cause          string     `json:"cause"`           // alone, one_way, office, outage; or rooms
+	Cause          string     `json:"cause"`           // alone, office, outage; or rooms, which took the seat away
+	Direction      string     `json:"direction"`       // which way the line stopped carrying: both, up, down
 	LostAt         time.Time  `json:"lost_at"`         // when the line really broke
 	SeatLostAt     *time.Time `json:"seat_lost_at"`    // when the rooms let the seat go meanwhile
 	StartedAt      *time.Time `json:"started_at"`      // when Reconnecting was said
@@ -107,7 +109,9 @@ type stay struct {
 	isOver bool
 
 	lostAt    time.Time
+	lostBy    uint64 // number of the line's break
 	cause     string
+	direction string
 	current   *Interruption // the one that is open
 	isOn      bool          // connected, as the client says
 	onSince   int64
@@ -167,12 +171,12 @@ func (s *stay) move(w *World, e Said) {
 		s.disconnect(e)
 		lost := s.lostAt
 		if lost.IsZero() {
-			lost, s.cause = e.At, "rooms"
+			lost, s.cause, s.direction = e.At, "rooms", "both"
 		}
 		l.Interruptions++
 		s.current = &Interruption{
 			Type: "interruption", AppID: l.AppID, RoomID: l.RoomID, UserID: l.UserID, SessionID: l.SessionID, LoginNo: 1, InterruptionNo: l.Interruptions,
-			Cause: s.cause, LostAt: lost, StartedAt: &e.At, ErrorCode: e.ErrorCode, startSeq: e.Seq, endSeq: -1, monotonic: e.monotonic,
+			Cause: s.cause, Direction: s.direction, LostAt: lost, StartedAt: &e.At, ErrorCode: e.ErrorCode, startSeq: e.Seq, endSeq: -1, monotonic: e.monotonic,
 			SeatLostAt: s.seatLost(lost),
 		}
 	case events.Reconnected:
@@ -230,15 +234,15 @@ func (s *stay) finish(e Said, outcome string) {
 }
 
 // cut notes that the line of a connected client broke.
-func (s *stay) cut(now time.Time, cause string) {
+func (s *stay) cut(now time.Time, cause, direction string, number uint64) {
 	if s.isOn && s.lostAt.IsZero() {
-		s.lostAt, s.cause = now.Truncate(time.Millisecond), cause
+		s.lostAt, s.lostBy, s.cause, s.direction = now.Truncate(time.Millisecond), number, cause, direction
 	}
 }
 
 // mended forgets a break that nobody noticed.
-func (s *stay) mended(noticed bool) {
-	if !noticed && s.current == nil {
+func (s *stay) mended(noticed bool, number uint64) {
+	if !noticed && s.current == nil && s.lostBy == number {
 		s.lostAt = time.Time{}
 	}
 }
@@ -252,7 +256,7 @@ func (s *stay) seated(now time.Time) {
 	l, back := &s.login, now.Truncate(time.Millisecond)
 	ms := back.Sub(s.lostAt).Milliseconds()
 	s.breaks = append(s.breaks, Interruption{
-		Type: "interruption", AppID: l.AppID, RoomID: l.RoomID, UserID: l.UserID, SessionID: l.SessionID, LoginNo: 1, Cause: s.cause,
+		Type: "interruption", AppID: l.AppID, RoomID: l.RoomID, UserID: l.UserID, SessionID: l.SessionID, LoginNo: 1, Cause: s.cause, Direction: s.direction,
 		LostAt: s.lostAt, EndedAt: &back, Outcome: "reconnected", DurationMS: &ms, SeatLostAt: s.seatLost(s.lostAt), startSeq: -1, endSeq: -1,
 	})
 	s.lostAt = time.Time{}
@@ -260,8 +264,8 @@ func (s *stay) seated(now time.Time) {
 
 // seatLost is when the rooms let the last seat go, if that was after an instant.
 func (s *stay) seatLost(after time.Time) *time.Time {
-	if n := len(s.login.Visits); n > 0 {
-		if v := &s.login.Visits[n-1]; v.LogoutAt != nil && v.LogoutAt.After(after) {
+	for _, v := range slices.Backward(s.login.Visits) {
+		if v.LogoutAt != nil && v.LogoutAt.After(after) {
 			return v.LogoutAt
 		}
 	}
@@ -279,13 +283,16 @@ func (w *World) witness(by *app, c room.Callback) {
 		s := by.stay
 		s.login.Visits = append(s.login.Visits, Visit{SessionID: c.Session, RoomSeq: c.RoomSeq, LoginAt: at})
 		s.open++
-		w.visits[c.Session] = s
+		w.visits[c.Session], w.holders[c.User] = s, s
 	case "room_logout":
 		s := w.visits[c.Session]
 		if s == nil {
 			return
 		}
 		delete(w.visits, c.Session)
+		if w.holders[c.User] == s {
+			delete(w.holders, c.User)
+		}
 		for i := range s.login.Visits {
 			if v := &s.login.Visits[i]; v.SessionID == c.Session {
 				v.LogoutAt, v.Reason = &at, c.Reason
@@ -302,19 +309,14 @@ func (w *World) witness(by *app, c room.Callback) {
 // displace notes whose login took a seat: the one that asked, or, where the
 // message goes to who asked for its old seat, the other one of that user.
 func (w *World) displace(by *app, m room.Message) {
-	victim, other := w.visits[m.Session], by
+	victim, holder := w.visits[m.Session], by.stay
 	if m.At == by.at {
-		victim, other = by.stay, nil
-		for _, a := range by.who.apps {
-			if a != by && !a.engine.LastBeat(a.room, w.now).IsZero() {
-				other = a
-			}
-		}
+		victim, holder = by.stay, w.holders[by.who.user]
 	}
-	if victim == nil || other == nil || other.stay == nil || victim.login.DisplacedBy != "" {
+	if victim == nil || holder == nil || victim.login.DisplacedBy != "" {
 		return
 	}
-	victim.login.DisplacedBy, victim.login.DisplacedByDevice = other.stay.login.SessionID, other.device.id
+	victim.login.DisplacedBy, victim.login.DisplacedByDevice = holder.login.SessionID, holder.login.DeviceID
 }
 
 // settle notes what became of an event: the first word stands.

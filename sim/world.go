@@ -75,8 +75,10 @@ type World struct {
 	running []*app                 // the same, in an order that does not change by itself
 	offices []*office
 	idle    []*person
-	named   int // people and rooms so far
-	made    int // logins so far
+	named   int              // people and rooms so far
+	invited int              // guests of meetings so far
+	made    int              // logins so far
+	holders map[string]*stay // by user: whose seat it is
 
 	checker *Checker
 	out     Output
@@ -92,9 +94,14 @@ func New(c Config) (*World, error) {
 		return nil, fmt.Errorf("make a world: %d logins, %d an hour, over %v: want no negative numbers", c.Logins, c.PerHour, c.Over)
 	}
 	c.fill()
+	for name, d := range map[string]time.Duration{"H": c.HeartbeatTimeout, "W of web": c.WebWindow, "W of native": c.NativeWindow} {
+		if d < 10*time.Second || d > 24*time.Hour {
+			return nil, fmt.Errorf("make a world: %s is %v; want 10s to 24h", name, d)
+		}
+	}
 	w := &World{
 		config: c, rates: r, now: c.Start, chance: rand.New(rand.NewPCG(c.Seed, 0x726f6f6d)),
-		visits: map[string]*stay{}, stays: map[string]*stay{}, apps: map[room.Endpoint]*app{},
+		visits: map[string]*stay{}, stays: map[string]*stay{}, holders: map[string]*stay{}, apps: map[room.Endpoint]*app{},
 	}
 	w.rooms = room.NewRooms(room.Rules{
 		HeartbeatTimeout: c.HeartbeatTimeout, Check: w.checkToken, KickOnExpiry: r.kickOnExpiry,
@@ -268,8 +275,12 @@ func later(a, b time.Time) time.Time {
 // happens is true with probability p.
 func (w *World) happens(p float64) bool { return p > 0 && w.chance.Float64() < p }
 
-// between is any duration of the two and those between, in milliseconds.
+// between is any duration of the two and those between, in milliseconds; where
+// there is none, the least.
 func (w *World) between(least, most time.Duration) time.Duration {
+	if most < least {
+		return least
+	}
 	return least + time.Duration(w.chance.Int64N(int64((most-least)/time.Millisecond)+1))*time.Millisecond
 }
 

@@ -80,7 +80,7 @@ func TestSeeds(t *testing.T) {
 	}
 	names := sim.Scenarios()
 	for seed := range seeds {
-		c := sim.Config{Seed: uint64(seed), Scenario: "mixed," + names[seed%len(names)], Logins: 5, Over: 10 * time.Minute, Check: true}
+		c := sim.Config{Seed: uint64(seed), Scenario: names[seed%len(names)], Logins: 5, Over: 10 * time.Minute, Check: true}
 		logins := 0
 		w := run(t, c, func(o sim.Output) {
 			logins += len(o.Logins)
@@ -140,7 +140,7 @@ func TestScenariosShowWhatTheyAreNamedFor(t *testing.T) {
 		"outage":            {map[string]int{"cause outage": 15, "cause office": 20, "case 2": 15, "case 3": 3}, nil},
 		"kick-storm":        {map[string]int{"code 1002050": 150, "code 1002055": 80, "displaced": 200}, nil},
 		"token-expiry":      {map[string]int{"by LoginFailed": 20, "code 1002056": 50, "code 1102018": 50}, nil},
-		"ghosts":            {map[string]int{"own ghost": 50, "gone LogoutFailed": 10, "cause one_way": 80, "case 2": 30}, nil},
+		"ghosts":            {map[string]int{"own ghost": 50, "gone LogoutFailed": 10, "one way": 80, "case 2": 30}, nil},
 		"late-flood":        {map[string]int{"hours late": 30, "copies": 300, "out of order": 20, "lost": 15}, nil},
 		"bad-clocks":        {map[string]int{"clock off": 300}, nil},
 		"closed-tabs":       {map[string]int{"gone closed": 250, "by ": 300, "said closing": 60}, nil},
@@ -185,6 +185,7 @@ func count(t *testing.T, c sim.Config) map[string]int {
 		for _, b := range o.Breaks {
 			n[fmt.Sprint("case ", b.RecoveryCase)]++
 			n["cause "+b.Cause]++
+			tally(n, "one way", b.Direction != "both")
 		}
 		for _, d := range o.Deliveries {
 			for _, e := range d.Events {
@@ -210,6 +211,7 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	for want, c := range map[string]sim.Config{
 		`scenario "storm": want one of bad-clocks, calm`: {Scenario: "calm,storm"},
 		"want no negative numbers":                       {Logins: -1},
+		"H is 1s; want 10s to 24h":                       {HeartbeatTimeout: time.Second},
 	} {
 		if _, err := sim.New(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error is %v, want %q", c, err, want)
