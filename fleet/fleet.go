@@ -18,6 +18,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -38,10 +39,30 @@ type Fleet struct {
 	// CallbackSecret signs server callbacks; where it is empty, none are posted.
 	CallbackSecret string
 	App            string // app_id of the callbacks
-	// Each sees what every step brings; nil is nobody.
-	Each func(sim.Output)
+	// Each sees what every step brings; an error ends the run. Nil is nobody.
+	Each func(sim.Output) error
+	// Say hears what a person should know: that the intake does not answer, that
+	// it does again, the first event that it rejects. Nil is nobody.
+	Say func(format string, args ...any)
 
 	Accepted, Rejected, Callbacks, Retries atomic.Int64
+
+	isSilent, hasRejected atomic.Bool // what has been said
+}
+
+// CheckURL says what is wrong with the address of an intake, if anything is.
+func CheckURL(intake string) error {
+	u, err := url.Parse(intake)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("%q is no intake; want an address such as http://127.0.0.1:8080", intake)
+	}
+	return nil
+}
+
+func (f *Fleet) say(format string, args ...any) {
+	if f.Say != nil {
+		f.Say(format, args...)
+	}
 }
 
 // inFlight is how many requests wait for their answers at most.
@@ -65,7 +86,10 @@ func (f *Fleet) Run(ctx context.Context) error {
 		}
 		out := f.World.Step()
 		if f.Each != nil {
-			f.Each(out)
+			if err := f.Each(out); err != nil {
+				posts.Go(func() error { return err })
+				break
+			}
 		}
 		for _, d := range out.Deliveries {
 			posts.Go(func() error { return f.deliver(posting, d) })
@@ -119,9 +143,11 @@ func (f *Fleet) deliver(ctx context.Context, d sim.Delivery) error {
 		}
 		return append(b, "]}"...)
 	}, func(answer []byte) {
-		accepted, rejected := verdicts(answer)
-		f.Accepted.Add(accepted)
-		f.Rejected.Add(rejected)
+		v := verdicts(answer)
+		f.Accepted.Add(v.Accepted)
+		if f.Rejected.Add(v.Rejected); len(v.Results) > 0 && !f.hasRejected.Swap(true) {
+			f.say("the intake rejects an event: %s: %s", v.Results[0].Field, v.Results[0].Error)
+		}
 	})
 }
 
@@ -137,10 +163,15 @@ func (f *Fleet) post(ctx context.Context, path string, body func(now time.Time) 
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := f.try(ctx, path, body(time.Now()), taken)
 		var final *refusal
+		if err == nil && f.isSilent.Swap(false) {
+			f.say("the intake answers again")
+		}
 		if err == nil || errors.As(err, &final) || ctx.Err() != nil {
 			return err
 		}
-		f.Retries.Add(1)
+		if f.Retries.Add(1); !f.isSilent.Swap(true) {
+			f.say("the intake does not take what is sent, which is kept and sent again: %v", err)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -188,11 +219,15 @@ func (f *Fleet) try(ctx context.Context, path string, body []byte, taken func([]
 // client keeps a connection for each request that may be in flight.
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, IdleConnTimeout: 30 * time.Second}}
 
-// verdicts reads how many events the intake took, and how many not.
-func verdicts(answer []byte) (accepted, rejected int64) {
-	var r struct{ Accepted, Rejected int64 }
+// reply is what the intake says of a report.
+type reply struct {
+	Accepted, Rejected int64
+	Results            []struct{ Field, Error string }
+}
+
+func verdicts(answer []byte) (r reply) {
 	if json.Unmarshal(answer, &r) != nil {
-		return 0, 0
+		return reply{} // 200 from something that is no intake
 	}
-	return r.Accepted, r.Rejected
+	return r
 }

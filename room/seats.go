@@ -29,3 +29,11 @@ func (r *Rooms) Seats(room string) []Seat {
 	})
 	return seats
 }
+
+// Count is how many sit in a room; 0 also where there is none.
+func (r *Rooms) Count(room string) int {
+	if l := r.rooms[room]; l != nil {
+		return len(l.seats)
+	}
+	return 0
+}

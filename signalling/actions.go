@@ -45,7 +45,7 @@ func (a *app) kickoutUser(_ time.Time, p url.Values) (any, *refusal) {
 	case len(reason) > maxReason:
 		return nil, &refusal{codeTooLong, "CustomReason has more than 256 bytes"}
 	}
-	if len(a.seats(name)) == 0 {
+	if a.count(name) == 0 {
 		return nil, &refusal{codeNoRoom, "the room does not exist"}
 	}
 	return nil, refused(a.step(room.Kick{Room: name, Users: users, Text: reason}), "none of the users is in the room")
@@ -72,8 +72,11 @@ func (a *app) closeRoom(_ time.Time, p url.Values) (any, *refusal) {
 
 // refused is the refusal of a machine, whose codes are the vendor's.
 func refused(out room.Output, why string) *refusal {
-	if out.Refused == 0 {
+	switch out.Refused {
+	case 0:
 		return nil
+	case codeFailed:
+		return &refusal{codeFailed, "the server is stopping"}
 	}
 	return &refusal{int(out.Refused), why}
 }
@@ -180,7 +183,7 @@ func (a *app) describeUserNum(_ time.Time, p url.Values) (any, *refusal) {
 		if len(name) >= maxRoomName {
 			return nil, &refusal{codeTooLong, "RoomId[] has 128 bytes or more"}
 		}
-		list = append(list, counted{RoomID: name, UserCount: len(a.seats(name))})
+		list = append(list, counted{RoomID: name, UserCount: a.count(name)})
 	}
 	return map[string]any{"UserCountList": list}, nil
 }

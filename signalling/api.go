@@ -40,6 +40,9 @@ type refusal struct {
 // maxCall is how large the body of a call may be.
 const maxCall = 64 << 10
 
+// codeFailed is the vendor's code for a call that was right and failed.
+const codeFailed = 1
+
 // answer is the vendor's: HTTP 200 in any case, and a code.
 type answer struct {
 	Code      int
@@ -59,9 +62,12 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	} else {
 		reply.Data = data
 	}
-	s.logger.Info("server API", "app", r.Form.Get("AppId"), "action", r.Form.Get("Action"), "code", reply.Code, "request_id", reply.RequestID)
+	s.logger.Info("server API", "app", short(r.Form.Get("AppId")), "action", short(r.Form.Get("Action")), "code", reply.Code, "request_id", reply.RequestID)
 	writeJSON(w, reply)
 }
+
+// short is as much of what anybody may send as a log should hold.
+func short(s string) string { return s[:min(len(s), 64)] }
 
 // act checks who calls and how often, then does what is asked.
 func (s *Server) act(r *http.Request) (any, *refusal) {

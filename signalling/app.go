@@ -70,7 +70,7 @@ func (a *app) step(in room.Input) room.Output {
 
 func (a *app) stepLocked(in room.Input) room.Output {
 	if a.isClosed {
-		return room.Output{}
+		return room.Output{Refused: codeFailed}
 	}
 	now := a.now()
 	out := a.rooms.Step(now, in)
@@ -142,6 +142,13 @@ func (a *app) seats(name string) []room.Seat {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.rooms.Seats(name)
+}
+
+// count is how many sit in a room.
+func (a *app) count(name string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.rooms.Count(name)
 }
 
 // stop ends the rooms, not the lines. What is still to be posted stays.

@@ -26,6 +26,7 @@ const (
 	callbackQueue = 4096
 	postWithin    = 5 * time.Second
 	startApart    = 50 * time.Millisecond
+	underWay      = 1024 // callbacks that are posted or wait for their retry
 )
 
 // poster posts the callbacks of one app.
@@ -77,12 +78,14 @@ func (p *poster) add(c room.Callback) {
 // run starts the callbacks in their order until the queue is closed.
 func (p *poster) run(ctx context.Context) {
 	defer close(p.done)
+	free := make(chan struct{}, underWay)
 	for c := range p.queue {
+		free <- struct{}{} // while none is free the queue fills, and drops
 		body := c.Body(p.app, p.now(), rand.Text(), p.secret)
 		tried := make(chan struct{})
 		p.posts.Add(1)
 		go func() {
-			defer p.posts.Done()
+			defer func() { <-free; p.posts.Done() }()
 			p.deliver(ctx, c.Event, body, tried)
 		}()
 		select {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,8 @@ type serve struct {
 	KickOnExpiry     bool          `from:"ROOMTRAIL_KICK_ON_EXPIRY" help:"Kick a user whose token ends (a switch on the vendor's side)."`
 	MultiRoom        bool          `from:"ROOMTRAIL_MULTI_ROOM" help:"Let a user be in several rooms."`
 	MaxMembers       int           `from:"ROOMTRAIL_MAX_MEMBERS" placeholder:"N" help:"Users of one room at most (default no limit)."`
+	TLSCert          string        `name:"tls-cert" from:"ROOMTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; the rooms then speak wss and HTTPS."`
+	TLSKey           string        `name:"tls-key" from:"ROOMTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
 	AllowedOrigins   []string      `from:"ROOMTRAIL_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Origins of web pages that may connect, such as https://app.example, beside the server's own."`
 }
 
@@ -67,7 +70,11 @@ func (s *serve) Run(t *terminal) error {
 	rooms := signalling.New(config)
 	server := intake.Server(rooms)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
-	s.welcome(t, listener.Addr().String(), config, made)
+	scheme, err := s.secure(&listener)
+	if err != nil {
+		return errors.Join(&usageError{err}, listener.Close())
+	}
+	s.welcome(t, scheme, listener.Addr().String(), config, made)
 	return serveUntil(t.ctx, server, listener, rooms)
 }
 
@@ -133,15 +140,32 @@ func parseApps(list []string) (map[string]string, error) {
 	return secrets, nil
 }
 
+// secure wraps the listener in TLS where a certificate is named, and returns
+// what the addresses end their scheme with.
+func (s *serve) secure(l *net.Listener) (string, error) {
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		return "", errors.New("--tls-cert and --tls-key belong together; only one is set")
+	}
+	if s.TLSCert == "" {
+		return "", nil
+	}
+	pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
+	if err != nil {
+		return "", fmt.Errorf("load TLS certificate: %w", err)
+	}
+	*l = tls.NewListener(*l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+	return "s", nil
+}
+
 // welcome says where the rooms are and how to get in.
-func (s *serve) welcome(t *terminal, address string, c signalling.Config, made string) {
-	fmt.Fprintf(t.stdout, "listening on http://%s/\n", address)
+func (s *serve) welcome(t *terminal, secure, address string, c signalling.Config, made string) {
+	fmt.Fprintf(t.stdout, "listening on http%s://%s/\n", secure, address)
 	for app := range c.Apps {
 		token := ""
 		if s.TokenSecret != "" {
 			token = " --token-secret …"
 		}
-		fmt.Fprintf(t.stdout, "  app %s: rooms join --url ws://%s --app %s --room r1 --user u1%s\n", app, address, app, token)
+		fmt.Fprintf(t.stdout, "  app %s: rooms join --url ws%s://%s --app %s --room r1 --user u1%s\n", app, secure, address, app, token)
 	}
 	if made != "" {
 		fmt.Fprintf(t.stdout, "  server secret of demo, for this run: %s\n", made)

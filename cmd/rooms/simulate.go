@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -39,7 +40,7 @@ type simulate struct {
 
 	Out       string `from:"ROOMTRAIL_OUT" placeholder:"FILE" help:"Write what reporters send, an event a line, in order of arrival, with sent_at and received_at; - is standard output."`
 	Callbacks string `from:"ROOMTRAIL_CALLBACKS" placeholder:"FILE" help:"Write the server callbacks, a signed body a line."`
-	Truth     string `from:"ROOMTRAIL_TRUTH" placeholder:"FILE" help:"Write what really happened: a line for each login and each interruption, delivered or not."`
+	Truth     string `from:"ROOMTRAIL_TRUTH" placeholder:"FILE" help:"Write what really happened: a line for each login and each interruption, delivered or not; delivered means by the world, whatever an intake answers."`
 
 	Intake         string `from:"ROOMTRAIL_INTAKE" placeholder:"URL" help:"Post it to an intake, such as http://127.0.0.1:8080."`
 	Key            string `from:"ROOMTRAIL_WRITE_KEY" placeholder:"KEY" help:"Write key of the app at that intake."`
@@ -57,8 +58,8 @@ func (s *simulate) Help() string {
 	return b.String()
 }
 
-// lasts is how long a world goes on after its last login at most: a stay, a
-// long loss, a late report.
+// lasts is how long a world goes on after its last login: a stay, a long loss,
+// a late report.
 const lasts = 8 * time.Hour
 
 func (s *simulate) Run(t *terminal) (err error) {
@@ -74,22 +75,25 @@ func (s *simulate) Run(t *terminal) (err error) {
 	debug.SetGCPercent(300) // a world makes much that is soon gone; twice the memory saves a third of the time
 	bar := progressbar.New(t.stderr, "simulating "+s.Scenario, int64(s.Logins), progressbar.Count)
 	began, sum := time.Now(), &sum{}
-	each := func(o sim.Output) {
+	each := func(o sim.Output) error {
 		files.write(o)
 		sum.add(o)
 		bar.Set(int64(world.Made()))
+		return files.err
 	}
 	var f *fleet.Fleet
 	if s.Intake != "" {
-		f = &fleet.Fleet{World: world, Intake: strings.TrimSuffix(s.Intake, "/"), Key: s.Key, Speed: speed, App: s.App, CallbackSecret: s.CallbackSecret, Each: each}
+		f = &fleet.Fleet{World: world, Intake: strings.TrimSuffix(s.Intake, "/"), Key: s.Key, Speed: speed, App: s.App, CallbackSecret: s.CallbackSecret, Each: each, Say: bar.Say}
 		err = f.Run(t.ctx)
 	} else {
 		err = play(t.ctx, world, each)
 	}
-	each(world.Finish())
-	bar.Stop()
 	if err == nil {
-		err = files.err
+		err = each(world.Finish())
+	}
+	bar.Stop()
+	if f != nil && err == nil && f.Accepted.Load() == 0 && f.Rejected.Load() > 0 {
+		err = fmt.Errorf("the intake took none of %d events", f.Rejected.Load())
 	}
 	if out := s.summaryTo(t.stdout, t.stderr); err == nil {
 		sum.show(out, world, f, time.Since(began))
@@ -102,12 +106,16 @@ func (s *simulate) world() (_ *sim.World, speed float64, err error) {
 	if speed, err = s.speed(); err != nil {
 		return nil, 0, err
 	}
-	start, err := s.start()
+	if err := s.check(speed); err != nil {
+		return nil, 0, err
+	}
+	start, err := s.start(speed)
 	if err != nil {
 		return nil, 0, err
 	}
-	if s.Logins == 0 && s.Intake == "" {
-		return nil, 0, usagef("simulate: --logins 0 has no end, so it wants --intake")
+	if s.Intake != "" && s.Prefix == "" {
+		// Another run must not repeat the sessions of this one at another time.
+		s.Prefix = strconv.FormatInt(start.UnixMilli(), 36) + "-"
 	}
 	world, err := sim.New(sim.Config{
 		Seed: s.Seed, Scenario: s.Scenario, Logins: s.Logins, Over: s.Over, PerHour: s.PerHour, App: s.App, Start: start, Prefix: s.Prefix,
@@ -127,18 +135,44 @@ func (s *simulate) summaryTo(stdout, stderr io.Writer) io.Writer {
 	return stdout
 }
 
+// check looks for flags that do not go together.
+func (s *simulate) check(speed float64) error {
+	if s.Intake == "" {
+		switch {
+		case s.Logins == 0:
+			return usagef("simulate: --logins 0 has no end, so it wants --intake")
+		case speed != 0:
+			return usagef("simulate: --speed %s: files are written as fast as possible; it is for --intake", s.Speed)
+		}
+	} else if err := fleet.CheckURL(s.Intake); err != nil {
+		return usagef("simulate: --intake: %w", err)
+	} else if s.Logins == 0 && speed > 1 && s.Start == "" {
+		return usagef("simulate: --speed %s: a world without an end begins now and cannot get ahead of the clock; name a --start in the past", s.Speed)
+	}
+	seen := map[string]string{}
+	for _, f := range [][2]string{{"--out", s.Out}, {"--callbacks", s.Callbacks}, {"--truth", s.Truth}} {
+		if other, ok := seen[f[1]]; ok && f[1] != "" {
+			return usagef("simulate: %s and %s are both %s; want a file for each", other, f[0], f[1])
+		}
+		seen[f[1]] = f[0]
+	}
+	return nil
+}
+
 func (s *simulate) speed() (float64, error) {
 	if s.Speed == "max" {
 		return 0, nil
 	}
 	x, err := strconv.ParseFloat(strings.TrimSuffix(s.Speed, "x"), 64)
-	if err != nil || x <= 0 {
+	if err != nil || !(x > 0) || math.IsInf(x, 1) {
 		return 0, usagef("simulate: --speed %q: want max, or how many times as fast as the clock, such as 10", s.Speed)
 	}
 	return x, nil
 }
 
-func (s *simulate) start() (time.Time, error) {
+// start is when the world begins: its own time in files, so that the bytes are
+// the same; with an intake so long ago that the world ends about now.
+func (s *simulate) start(speed float64) (time.Time, error) {
 	if s.Start != "" {
 		at, err := time.Parse(time.RFC3339, s.Start)
 		if err != nil {
@@ -147,7 +181,7 @@ func (s *simulate) start() (time.Time, error) {
 		return at, nil
 	}
 	if s.Intake == "" {
-		return time.Time{}, nil // the world's own, so that the bytes are the same
+		return time.Time{}, nil
 	}
 	if s.Logins == 0 {
 		return time.Now(), nil
@@ -158,11 +192,15 @@ func (s *simulate) start() (time.Time, error) {
 			over = 24 * time.Hour
 		}
 	}
-	return time.Now().Add(-over - lasts), nil
+	ago := over + lasts
+	if speed > 0 {
+		ago = time.Duration(float64(ago) * max(0, 1-1/speed))
+	}
+	return time.Now().Add(-ago), nil
 }
 
 // play runs a world as fast as it goes.
-func play(ctx context.Context, w *sim.World, each func(sim.Output)) error {
+func play(ctx context.Context, w *sim.World, each func(sim.Output) error) error {
 	for n := 0; ; n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return errors.New("stopped")
@@ -170,7 +208,9 @@ func play(ctx context.Context, w *sim.World, each func(sim.Output)) error {
 		if _, ok := w.Next(); !ok {
 			return nil
 		}
-		each(w.Step())
+		if err := each(w.Step()); err != nil {
+			return err
+		}
 	}
 }
 

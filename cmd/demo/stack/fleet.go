@@ -49,9 +49,9 @@ func playFleet(ctx context.Context, p *pipeline.Pipeline, key string, start time
 	if progressbar.IsTerminal(out) {
 		every = time.Second
 	}
-	f.Each = func(sim.Output) {
+	f.Each = func(sim.Output) error {
 		if time.Since(told) < every {
-			return
+			return nil
 		}
 		told = time.Now()
 		line := fmt.Sprintf("%d logins so far, %d people in rooms now; %d events accepted, %d rejected", world.Made(), world.Here(), f.Accepted.Load(), f.Rejected.Load())
@@ -63,7 +63,8 @@ func playFleet(ctx context.Context, p *pipeline.Pipeline, key string, start time
 		} else {
 			line += "\n"
 		}
-		fmt.Fprint(out, line)
+		_, err := fmt.Fprint(out, line)
+		return err
 	}
 	return f.Run(ctx)
 }
