@@ -313,6 +313,10 @@ func (p *parser) finish() *Refused {
 		}
 	}
 	e.Kind, e.Reason = State, NoReason
+	if p.stored && e.Source == FromMonitor {
+		e.Kind = Kind(text(p.kind))
+		return nil
+	}
 	if p.kind != nil {
 		k, ok := kinds[text(p.kind)]
 		if !ok {

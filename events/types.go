@@ -35,6 +35,12 @@ const (
 	RoomLogout Kind = "room_logout"
 )
 
+// What the monitor finds of a session that gives signs of life.
+const (
+	Dark Kind = "dark" // it should be speaking, and is not
+	Back Kind = "back" // it speaks again
+)
+
 // Trust says how well the sender was proven (contract 2, keys).
 type Trust string
 

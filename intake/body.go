@@ -114,8 +114,9 @@ type items struct {
 	sentAt time.Time // zero where the body does not say
 }
 
-// split takes a body apart: one event, an array, an envelope or NDJSON.
-func split(contentType string, body []byte) (items, *fault) {
+// split takes a body apart: one event, an array, an envelope or NDJSON. List is
+// the envelope's member that holds the events.
+func split(contentType string, body []byte, list string) (items, *fault) {
 	if isNDJSON(contentType) {
 		return lines(body)
 	}
@@ -129,7 +130,7 @@ func split(contentType string, body []byte) (items, *fault) {
 		case '[':
 			return array(body[start:end])
 		case '{':
-			return object(body[start:end])
+			return object(body[start:end], list)
 		}
 		return items{}, faultf(http.StatusBadRequest, "the body is neither an object nor an array; want events")
 	}
@@ -203,8 +204,8 @@ func array(raw []byte) (items, *fault) {
 	return out, nil
 }
 
-// object is one event, or an envelope: that has a member "events".
-func object(raw []byte) (items, *fault) {
+// object is one event, or an envelope: that has the member listName.
+func object(raw []byte, listName string) (items, *fault) {
 	var list, sent []byte
 	for i := events.SkipSpace(raw, 1); raw[i] != '}'; {
 		nameEnd, _, _ := events.NextValue(raw, i)
@@ -212,9 +213,9 @@ func object(raw []byte) (items, *fault) {
 		i = events.SkipSpace(raw, events.SkipSpace(raw, nameEnd)+1)
 		end, _, _ := events.NextValue(raw, i)
 		switch string(name) {
-		case `"events"`:
+		case `"` + listName + `"`:
 			if list != nil {
-				return items{}, faultf(http.StatusBadRequest, "events is given twice")
+				return items{}, faultf(http.StatusBadRequest, "%s is given twice", listName)
 			}
 			list = raw[i:end]
 		case `"sent_at"`:
@@ -228,8 +229,8 @@ func object(raw []byte) (items, *fault) {
 		return items{events: [][]byte{raw}}, nil
 	}
 	if list[0] != '[' {
-		f := faultf(http.StatusBadRequest, "events is no array")
-		f.field = "events"
+		f := faultf(http.StatusBadRequest, "%s is no array", listName)
+		f.field = listName
 		return items{}, f
 	}
 	out, f := array(list)

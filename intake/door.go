@@ -26,14 +26,18 @@ type Config struct {
 	Keys           Keys
 	AllowedOrigins []string // browsers' origins; "*" allows all
 	TrustedProxies []netip.Prefix
-	AliveEveryMS   int64            // told to reporters; 0 means 30 000
-	ImportKey      string           // marks what is sent with it as an import, of any app; empty: none
-	Now            func() time.Time // nil means time.Now
-	Callbacks      Callbacks
-	Ready          func(context.Context) Readiness
-	IsFull         func(error) bool // tells a full log from a silent one
-	Logger         *slog.Logger
-	Observe        Observer
+	// AliveEvery is how often the reporters of an app and platform are asked to
+	// say that they live, in milliseconds; nil, and 0, is 30 000.
+	AliveEvery func(app, platform string) int64
+	// Signs takes signs of life; nil: none are taken.
+	Signs     func([]events.Sign) error
+	ImportKey string           // marks what is sent with it as an import, of any app; empty: none
+	Now       func() time.Time // nil means time.Now
+	Callbacks Callbacks
+	Ready     func(context.Context) Readiness
+	IsFull    func(error) bool // tells a full log from a silent one
+	Logger    *slog.Logger
+	Observe   Observer
 }
 
 // Readiness is what /readyz says.
@@ -118,13 +122,13 @@ func New(log Log, config Config) *Door {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	if config.AliveEveryMS == 0 {
-		config.AliveEveryMS = 30_000
-	}
 	d := &Door{log: log, config: config, mux: http.NewServeMux(), room: semaphore.NewWeighted(maxBodies)}
 	d.mux.HandleFunc("POST /v1/events", d.reports)
 	d.mux.HandleFunc("POST /v1/zego/callbacks", d.callbacks)
-	d.mux.HandleFunc("OPTIONS /v1/events", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	d.mux.HandleFunc("POST /v1/alive", d.alive)
+	for _, path := range []string{"/v1/events", "/v1/alive"} {
+		d.mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	}
 	d.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
 	})

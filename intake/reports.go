@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"time"
 
@@ -72,7 +71,7 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size 
 		return answer, body.Len(), f
 	}
 	size = body.Len()
-	its, f := split(r.Header.Get("Content-Type"), body.Bytes())
+	its, f := split(r.Header.Get("Content-Type"), body.Bytes(), "events")
 	if f != nil {
 		return answer, size, f
 	}
@@ -102,7 +101,7 @@ func (d *Door) judge(from sender, its items) (accepted []events.Event, answer re
 	salts := make([]byte, 16*len(its.events))
 	_, _ = rand.Read(salts) // never fails
 	accepted = make([]events.Event, 0, len(its.events))
-	answer = reply{Results: []verdict{}, AliveEvery: d.config.AliveEveryMS}
+	answer = reply{Results: []verdict{}, AliveEvery: d.aliveEvery(from.app, "")}
 	for i, item := range its.events {
 		e, err := events.FromReport(now, item)
 		if err == nil && from.app != "" && e.AppID != from.app {
@@ -110,12 +109,7 @@ func (d *Door) judge(from sender, its items) (accepted []events.Event, answer re
 			err = &events.Refused{Field: "app_id", Reason: "the write key is not for this app"}
 		}
 		if err != nil {
-			v := verdict{Index: i, Status: "rejected", Error: err.Error()}
-			var refused *events.Refused
-			if errors.As(err, &refused) {
-				v.Field, v.Error = refused.Field, refused.Reason
-			}
-			answer.Results = append(answer.Results, v)
+			answer.Results = append(answer.Results, verdictOf(i, err))
 			continue
 		}
 		e.Trust = events.TrustPublic
@@ -127,6 +121,9 @@ func (d *Door) judge(from sender, its items) (accepted []events.Event, answer re
 		accepted = append(accepted, e)
 	}
 	answer.Accepted, answer.Rejected = len(accepted), len(answer.Results)
+	if len(accepted) > 0 {
+		answer.AliveEvery = d.aliveEvery(accepted[0].AppID, accepted[0].Platform)
+	}
 	return accepted, answer, foreign
 }
 

@@ -39,8 +39,11 @@ type Pipeline struct {
 
 	stopRunners context.CancelFunc
 	runners     sync.WaitGroup
-	failed      chan error
-	started     time.Time
+	// The door's own follower of settings: it stops with the door.
+	stopFollowing context.CancelFunc
+	following     sync.WaitGroup
+	failed        chan error
+	started       time.Time
 }
 
 // Start starts the parts in the order of the drawing, from the servers to the
@@ -171,7 +174,7 @@ func (p *Pipeline) startRunners(ctx context.Context) (err error) {
 		})
 	}
 	p.runners.Go(func() { p.settle(running) })
-	return nil
+	return p.startSigns(running)
 }
 
 // settle runs the second stage whenever the first has left marks.
@@ -230,12 +233,18 @@ func (p *Pipeline) openDoor(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	pace, err := p.follow(ctx)
+	if err != nil {
+		return err
+	}
 	p.importKey = randomHex(24)
 	handler := intake.New(p.log, intake.Config{
 		Keys: p.config.Keys, AllowedOrigins: p.config.AllowedOrigins, TrustedProxies: p.config.TrustedProxies,
 		ImportKey: p.importKey, Now: p.config.Now, Ready: p.ready, Logger: p.config.Logger,
 		IsFull:  func(err error) bool { return errors.Is(err, eventlog.ErrFull) },
 		Observe: intake.Observer{Request: p.metrics.request, Callback: p.metrics.calledBack}, Callbacks: callbacks,
+		Signs:      p.log.PublishSigns,
+		AliveEvery: func(app, platform string) int64 { return pace.aliveEvery(app, platform, p.now()) },
 	})
 	handler.Handle("GET /metrics", p.metrics.handler(p))
 	p.door = intake.Server(handler)
@@ -284,6 +293,10 @@ func (p *Pipeline) Stop(ctx context.Context) error {
 	var errs []error
 	if p.door != nil {
 		errs = append(errs, p.door.Shutdown(ctx))
+	}
+	if p.stopFollowing != nil {
+		p.stopFollowing()
+		p.following.Wait()
 	}
 	if p.stopRunners != nil {
 		p.stopRunners()

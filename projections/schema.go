@@ -25,10 +25,13 @@ func Tables() string { return sessionsSQL + visitsSQL }
 var rmPrefix = regexp.MustCompile(`\brm\.`)
 
 // Views returns the statements that point the public views at this version.
-func Views() string { return rmPrefix.ReplaceAllString(viewsSQL, Schema()+".") }
+func Views() string { return InSchema(viewsSQL) }
+
+// InSchema replaces the prefix rm. by this version's schema.
+func InSchema(sql string) string { return rmPrefix.ReplaceAllString(sql, Schema()+".") }
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "error_codes", "heartbeat_timeouts", "interruptions", "kicks",
+	"anomalies", "dark_sessions", "error_codes", "heartbeat_timeouts", "interruptions", "kicks",
 	"pipeline_status", "profiles", "quarantine", "room_events", "server_visits", "sessions",
 }

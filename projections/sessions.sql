@@ -39,6 +39,7 @@ CREATE TABLE logins (
     missing_events    bigint      NOT NULL,
     is_import         boolean     NOT NULL,
     -- The limits valid at first_at, so that views need not look them up.
+    heartbeat_timeout_ms bigint   NOT NULL,
     retry_window_ms   bigint      NOT NULL,
     login_timeout_ms  bigint      NOT NULL,
     alive_every_ms    bigint      NOT NULL,

@@ -109,7 +109,7 @@ SELECT i.app_id,
        l.connected_ms,
        l.reconnecting_ms,
        l.last_event_at,
-       l.last_alive_at,
+       p.last_alive_at,
        l.first_received_at,
        l.last_received_at,
        l.missing_events,
@@ -117,21 +117,55 @@ SELECT i.app_id,
 FROM rm.logins l
 JOIN roomtrail.identities i ON i.id = l.set_id
 LEFT JOIN rm.witnessed_ends w USING (set_id, login_no)
+LEFT JOIN roomtrail.signs g ON g.hash = i.hash AND g.last_at >= l.first_at AND l.ended_by IS NULL
 CROSS JOIN (SELECT roomtrail_now() AS now) n
 CROSS JOIN LATERAL (
     SELECT s.last_sign_at,
+           s.last_alive_at,
            CASE
                WHEN l.ended_by IS NOT NULL OR w.ended_by IS NOT NULL THEN 'ended'
-               WHEN l.last_alive_at IS NULL AND n.now - s.last_sign_at > interval '24 hours' THEN 'gone'
-               WHEN l.closing_said AND n.now - s.last_sign_at > 2 * l.alive_every_ms * interval '1 millisecond' THEN 'gone'
-               WHEN l.last_alive_at IS NULL THEN 'unmonitored'
+               WHEN s.last_alive_at IS NULL AND n.now - s.last_sign_at > interval '24 hours' THEN 'gone'
+               WHEN l.closing_said AND n.now - s.last_sign_at > 2 * s.every THEN 'gone'
+               WHEN s.last_alive_at IS NULL THEN 'unmonitored'
                WHEN n.now - s.last_sign_at > (l.retry_window_ms + 60000) * interval '1 millisecond' THEN 'gone'
-               WHEN n.now - s.last_sign_at > 3 * l.alive_every_ms * interval '1 millisecond' THEN 'dark'
-               WHEN n.now - s.last_sign_at > 2 * l.alive_every_ms * interval '1 millisecond' THEN 'silent'
+               WHEN n.now - s.last_sign_at > 3 * s.every THEN 'dark'
+               WHEN n.now - s.last_sign_at > 2 * s.every THEN 'silent'
                ELSE 'live'
            END AS presence
-    FROM (SELECT greatest(l.last_event_at, l.last_alive_at) AS last_sign_at) s
+    FROM (SELECT greatest(l.last_event_at, l.last_alive_at, g.last_at) AS last_sign_at,
+                 greatest(l.last_alive_at, g.last_at) AS last_alive_at,
+                 coalesce(nullif(g.every_ms, 0), l.alive_every_ms) * interval '1 millisecond' AS every) s
 ) p;
+
+-- Logins that should be speaking and are not: silent for more than three beats,
+-- and not so long that their SDK has given up (contract 4.11). The countdowns
+-- say when the server judges the user gone, and when the SDK gives up.
+CREATE OR REPLACE VIEW public.dark_sessions AS
+SELECT i.app_id,
+       i.session_id,
+       l.login_no,
+       i.room_id,
+       i.user_id,
+       l.platform,
+       l.network,
+       l.carrier,
+       l.region,
+       s.last_sign_at,
+       s.silent_ms,
+       greatest(l.heartbeat_timeout_ms - s.silent_ms, 0) AS until_h_ms,
+       greatest(l.retry_window_ms - s.silent_ms, 0) AS until_w_ms,
+       l.state = 'Reconnecting' AS reporting_interruption
+FROM roomtrail.signs g
+JOIN roomtrail.identities i ON i.hash = g.hash
+JOIN rm.logins l ON l.set_id = i.id AND l.ended_by IS NULL AND l.first_at <= g.last_at AND NOT l.closing_said
+LEFT JOIN rm.witnessed_ends w USING (set_id, login_no)
+CROSS JOIN LATERAL (
+    SELECT greatest(g.last_at, l.last_event_at) AS last_sign_at,
+           floor(extract(epoch FROM roomtrail_now() - greatest(g.last_at, l.last_event_at)) * 1000)::bigint AS silent_ms
+) s
+WHERE w.ended_by IS NULL
+  AND s.silent_ms > 3 * coalesce(nullif(g.every_ms, 0), l.alive_every_ms)
+  AND s.silent_ms <= l.retry_window_ms + 60000;
 
 -- One row for each interruption. An open one is judged by its age: timed out
 -- from H on, presumed lost from W and a minute on (contract 4.9, 4.10).

@@ -86,3 +86,12 @@ CREATE TABLE callback_gaps (
 );
 
 CREATE INDEX callback_gaps_happened_at ON callback_gaps (happened_at);
+
+-- What the monitor has said of sessions, so that it says it once: since is when
+-- the session went dark, for dark and for back.
+CREATE TABLE monitored (
+    set_id bigint      NOT NULL,
+    since  timestamptz NOT NULL,
+    kind   text        NOT NULL,
+    PRIMARY KEY (set_id, since, kind)
+);

@@ -87,6 +87,9 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err := markDirty(ctx, tx, sets, facts); err != nil { // 7
 			return err
 		}
+		if err := noteMonitored(ctx, tx, sets, facts); err != nil { // 7
+			return err
+		}
 		next, err = m.move(ctx, tx, from, batch) // 8
 		named = made
 		return err

@@ -188,6 +188,7 @@ func TestViewsHaveTheirColumns(t *testing.T) {
 		"heartbeat_timeouts": "app_id room_id user_id session_id login_no interruption_no server_session_id platform family network carrier region server_reason timed_out_at provenance is_import",
 		"anomalies":          "app_id event_ref session_id room_id user_id platform sdk_version seq kind detail happened_at stream_seq",
 		"pipeline_status":    "version generation partition position stream_last_seq lag_events lag_seconds state live updated_at unsettled",
+		"dark_sessions":      "app_id session_id login_no room_id user_id platform network carrier region last_sign_at silent_ms until_h_ms until_w_ms reporting_interruption",
 		"server_visits":      "app_id room_id room_seq user_id server_session_id platform term_type relogin login_at logout_at logout_reason session_id login_no agreement is_import",
 		"error_codes":        "family error_code category meaning advice",
 	} {

@@ -95,6 +95,11 @@ func (m *ReadModel) Close() { m.pool.Close() }
 // Ping says whether the database answers.
 func (m *ReadModel) Ping(ctx context.Context) error { return m.pool.Ping(ctx) }
 
+// Profiles are the dated limits.
+func (m *ReadModel) Profiles(ctx context.Context) (projections.Profiles, error) {
+	return loadProfiles(ctx, m.pool)
+}
+
 // loadProfiles loads the dated limits.
 func loadProfiles(ctx context.Context, q querier) (projections.Profiles, error) {
 	rows, err := q.Query(ctx, `

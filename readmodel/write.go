@@ -26,7 +26,7 @@ var (
 		network carrier region room_session_id via first_at login_started_at logined_at time_to_login_ms
 		login_error_code caller_fault ended_at ended_by end_error_code state interruptions connected_ms
 		reconnecting_ms last_event_at last_state_at last_alive_at closing_said first_received_at last_received_at
-		missing_events is_import retry_window_ms login_timeout_ms alive_every_ms`)}
+		missing_events is_import heartbeat_timeout_ms retry_window_ms login_timeout_ms alive_every_ms`)}
 	interruptionsTable = table{"interruptions", 3, columns(`set_id login_no interruption_no device_id platform
 		family sdk_version app_version network carrier region started_at ended_at start_received_at
 		end_received_at outcome duration_ms error_code end_error_code is_import heartbeat_timeout_ms retry_window_ms
@@ -122,7 +122,7 @@ func loginRow(id int64, l *projections.Login) []any {
 		instant(l.LoginStartedAt), instant(l.LoginedAt), maybe(l.TimeToLoginMS), maybe(l.LoginErrorCode), l.CallerFault,
 		instant(l.EndedAt), text(l.EndedBy), maybe(l.EndErrorCode), l.State.String(), l.Interruptions, l.ConnectedMS,
 		l.ReconnectingMS, l.LastEventAt, l.LastStateAt, instant(l.LastAliveAt), l.ClosingSaid, l.FirstReceivedAt, l.LastReceivedAt,
-		l.MissingEvents, l.IsImport, l.RetryWindowMS, l.LoginTimeoutMS, l.AliveEveryMS,
+		l.MissingEvents, l.IsImport, l.HeartbeatTimeoutMS, l.RetryWindowMS, l.LoginTimeoutMS, l.AliveEveryMS,
 	}
 }
 

@@ -1,0 +1,1 @@
+DROP TABLE roomtrail.leases, roomtrail.signs;
