@@ -45,9 +45,12 @@ type Fleet struct {
 	// it does again, the first event that it rejects. Nil is nobody.
 	Say func(format string, args ...any)
 
-	Accepted, Rejected, Callbacks, Retries atomic.Int64
+	Accepted, Rejected, Callbacks, Signs, Retries atomic.Int64
 
 	isSilent, hasRejected atomic.Bool // what has been said
+
+	signs []sim.Sign // that wait for company
+	spoke time.Time  // when signs were posted last
 }
 
 // CheckURL says what is wrong with the address of an intake, if anything is.
@@ -93,6 +96,9 @@ func (f *Fleet) Run(ctx context.Context) error {
 		}
 		for _, d := range out.Deliveries {
 			posts.Go(func() error { return f.deliver(posting, d) })
+		}
+		if batch := f.gather(out.Signs); len(batch) > 0 {
+			posts.Go(func() error { return f.sign(posting, batch) })
 		}
 		for _, c := range out.Callbacks {
 			if f.CallbackSecret != "" {
@@ -149,6 +155,31 @@ func (f *Fleet) deliver(ctx context.Context, d sim.Delivery) error {
 			f.say("the intake rejects an event: %s: %s", v.Results[0].Field, v.Results[0].Error)
 		}
 	})
+}
+
+// Signs of life are posted together, as a gateway of many devices would.
+const (
+	signsEvery = time.Second
+	mostSigns  = 1000
+)
+
+func (f *Fleet) gather(signs []sim.Sign) (batch []sim.Sign) {
+	f.signs = append(f.signs, signs...)
+	if len(f.signs) < mostSigns && (len(f.signs) == 0 || time.Since(f.spoke) < signsEvery) {
+		return nil
+	}
+	batch, f.signs, f.spoke = f.signs, nil, time.Now()
+	return batch
+}
+
+func (f *Fleet) sign(ctx context.Context, batch []sim.Sign) error {
+	return f.post(ctx, "/v1/alive", func(now time.Time) []byte {
+		b, err := json.Marshal(map[string]any{"sent_at": now, "alive": batch})
+		if err != nil {
+			panic(err) // text and numbers always encode
+		}
+		return b
+	}, func([]byte) { f.Signs.Add(int64(len(batch))) })
 }
 
 func (f *Fleet) callBack(ctx context.Context, c sim.Callback) error {

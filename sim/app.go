@@ -61,6 +61,9 @@ func (w *World) start(who *person, d *device) *app {
 		inOrder: len(w.running), tellsPeers: w.happens(w.rates.peers),
 	}
 	a.engine = room.NewEngine(a.at, p, w.chance.Uint64())
+	if every := w.config.AliveEvery; every > 0 {
+		w.after(w.between(0, every), a.speak)
+	}
 	w.apps[a.at] = a
 	w.running = append(w.running, a)
 	who.apps = append(who.apps, a)

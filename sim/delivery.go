@@ -152,3 +152,24 @@ func (w *World) callBack(c room.Callback) {
 		w.after(delay+2*time.Second, arrive)
 	}
 }
+
+// speak gives a sign of life, as long as the app runs and its login is not over.
+func (a *app) speak() {
+	w := a.world
+	if a.isGone {
+		return
+	}
+	w.after(w.config.AliveEvery, a.speak)
+	s := a.stay
+	if s == nil || s.login.EndedBy != "" || !a.line.up || a.line.known {
+		return
+	}
+	sign := Sign{
+		AppID: s.login.AppID, RoomID: s.login.RoomID, UserID: s.login.UserID, Session: s.login.SessionID,
+		LastSeq: int64(len(s.login.Events)) - 1, EveryMS: w.config.AliveEvery.Milliseconds(),
+	}
+	w.after(a.line.lag, func() {
+		sign.At = w.now.Truncate(time.Millisecond)
+		w.out.Signs = append(w.out.Signs, sign)
+	})
+}

@@ -27,6 +27,8 @@ type Config struct {
 
 	HeartbeatTimeout        time.Duration // H; zero is 90 s
 	WebWindow, NativeWindow time.Duration // W; zero is 5 min and 20 min
+	// AliveEvery is how often reporters give a sign of life; zero is never.
+	AliveEvery time.Duration
 	// Check holds every step against the promises of package room; Faults says
 	// what was found.
 	Check bool
@@ -37,6 +39,7 @@ type Config struct {
 type Output struct {
 	Deliveries []Delivery
 	Callbacks  []Callback
+	Signs      []Sign
 	Logins     []Login
 	Breaks     []Interruption
 }
@@ -46,6 +49,17 @@ type Delivery struct {
 	At     time.Time // when it arrives, true time
 	SentAt time.Time // the sender's clock when it left
 	Events []events.Event
+}
+
+// Sign is one sign of life that reaches the intake.
+type Sign struct {
+	At      time.Time `json:"-"`
+	AppID   string    `json:"app_id"`
+	RoomID  string    `json:"room_id"`
+	UserID  string    `json:"user_id"`
+	Session string    `json:"session_id"`
+	LastSeq int64     `json:"last_seq"`
+	EveryMS int64     `json:"every_ms"`
 }
 
 // Callback is one server callback that reaches the intake; a retry says the
@@ -156,7 +170,7 @@ func (w *World) Next() (time.Time, bool) {
 
 // Step does what is due next.
 func (w *World) Step() Output {
-	w.out.Deliveries, w.out.Callbacks = w.out.Deliveries[:0], w.out.Callbacks[:0]
+	w.out.Deliveries, w.out.Callbacks, w.out.Signs = w.out.Deliveries[:0], w.out.Callbacks[:0], w.out.Signs[:0]
 	w.out.Logins, w.out.Breaks = w.out.Logins[:0], w.out.Breaks[:0]
 	at, ok := w.Next()
 	if !ok {
@@ -191,6 +205,31 @@ func (w *World) Finish() Output {
 func (w *World) Now() time.Time { return w.now }
 func (w *World) Made() int      { return w.made }
 func (w *World) Here() int      { return len(w.running) }
+
+// Connected is how many clients say at this moment that they are in a room, and
+// could be asked; those whose app has ended are not.
+func (w *World) Connected() int {
+	n := 0
+	for _, a := range w.running {
+		if a.stay != nil && a.stay.isOn {
+			n++
+		}
+	}
+	return n
+}
+
+// Cut lists the sessions of connected clients whose line carries nothing at
+// this moment, and Here of all that are not over.
+func (w *World) Cut() (cut, all map[string]bool) {
+	cut, all = map[string]bool{}, map[string]bool{}
+	for _, a := range w.running {
+		if s := a.stay; s != nil && s.login.EndedBy == "" && s.login.LoginedAt != nil {
+			all[s.login.SessionID] = true
+			cut[s.login.SessionID] = !a.line.up
+		}
+	}
+	return cut, all
+}
 
 // Faults is what a checked world has found, nil where every promise holds.
 func (w *World) Faults() []string {

@@ -42,10 +42,11 @@ type simulate struct {
 	Callbacks string `from:"ROOMTRAIL_CALLBACKS" placeholder:"FILE" help:"Write the server callbacks, a signed body a line."`
 	Truth     string `from:"ROOMTRAIL_TRUTH" placeholder:"FILE" help:"Write what really happened: a line for each login and each interruption, delivered or not; delivered means by the world, whatever an intake answers."`
 
-	Intake         string `from:"ROOMTRAIL_INTAKE" placeholder:"URL" help:"Post it to an intake, such as http://127.0.0.1:8080."`
-	Key            string `from:"ROOMTRAIL_WRITE_KEY" placeholder:"KEY" help:"Write key of the app at that intake."`
-	CallbackSecret string `from:"ROOMTRAIL_CALLBACK_SECRET" placeholder:"SECRET" help:"Signs server callbacks. With --intake they are posted only where it is given; in files it is secret unless it is."`
-	Speed          string `from:"ROOMTRAIL_SPEED" default:"max" placeholder:"max|X" help:"With --intake: X times as fast as the clock on the wall, and never ahead of it (default ${default})."`
+	AliveEvery     time.Duration `from:"ROOMTRAIL_ALIVE_EVERY" placeholder:"DURATION" help:"With --intake: reporters give a sign of life so often (default never)."`
+	Intake         string        `from:"ROOMTRAIL_INTAKE" placeholder:"URL" help:"Post it to an intake, such as http://127.0.0.1:8080."`
+	Key            string        `from:"ROOMTRAIL_WRITE_KEY" placeholder:"KEY" help:"Write key of the app at that intake."`
+	CallbackSecret string        `from:"ROOMTRAIL_CALLBACK_SECRET" placeholder:"SECRET" help:"Signs server callbacks. With --intake they are posted only where it is given; in files it is secret unless it is."`
+	Speed          string        `from:"ROOMTRAIL_SPEED" default:"max" placeholder:"max|X" help:"With --intake: X times as fast as the clock on the wall, and never ahead of it (default ${default})."`
 }
 
 // Help lists the scenarios below the flags.
@@ -119,7 +120,7 @@ func (s *simulate) world() (_ *sim.World, speed float64, err error) {
 	}
 	world, err := sim.New(sim.Config{
 		Seed: s.Seed, Scenario: s.Scenario, Logins: s.Logins, Over: s.Over, PerHour: s.PerHour, App: s.App, Start: start, Prefix: s.Prefix,
-		HeartbeatTimeout: s.HeartbeatTimeout, WebWindow: s.WebWindow, NativeWindow: s.NativeWindow,
+		HeartbeatTimeout: s.HeartbeatTimeout, WebWindow: s.WebWindow, NativeWindow: s.NativeWindow, AliveEvery: s.AliveEvery,
 	})
 	if err != nil {
 		err = &usageError{fmt.Errorf("simulate: %w", err)}

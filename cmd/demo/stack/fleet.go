@@ -39,7 +39,7 @@ func since(ctx context.Context, asker *readmodel.Asker) time.Time {
 // playFleet reports what the fleet does until the context ends.
 func playFleet(ctx context.Context, p *pipeline.Pipeline, key string, start time.Time, out io.Writer) error {
 	world, err := sim.New(sim.Config{
-		Seed: uint64(start.UnixNano()), Scenario: scene, PerHour: perHour, App: app, Start: start, Over: 40 * time.Minute,
+		Seed: uint64(start.UnixNano()), Scenario: scene, PerHour: perHour, App: app, Start: start, Over: 40 * time.Minute, AliveEvery: 30 * time.Second,
 	})
 	if err != nil {
 		return err
