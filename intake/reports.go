@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -56,9 +57,9 @@ func (d *Door) reports(w http.ResponseWriter, r *http.Request) {
 
 // take does everything but the answering: limits, key, body, verdicts, log.
 func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size int, f *fault) {
-	from, ok := d.sender(r)
-	if !ok {
-		return answer, 0, faultf(http.StatusUnauthorized, "the write key is missing or not known; send Authorization: Bearer KEY, or ?key=KEY")
+	from, f := d.admit(w, r)
+	if f != nil {
+		return answer, 0, f
 	}
 	if r.ContentLength > maxPlain {
 		return answer, 0, faultf(http.StatusRequestEntityTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, maxPlain)
@@ -68,18 +69,25 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size 
 	body := bodies.Get().(*bytes.Buffer)
 	defer bodies.Put(body)
 	body.Reset()
+	confirm := from.watch(r)
 	if f := d.readBody(w, r, body, held); f != nil {
 		return answer, body.Len(), f
 	}
 	size = body.Len()
+	if f := confirm(); f != nil {
+		return answer, size, f
+	}
 	its, f := split(r.Header.Get("Content-Type"), body.Bytes())
 	if f != nil {
 		return answer, size, f
 	}
-	accepted, answer, foreign := d.judge(from, its)
-	if len(accepted) == 0 && foreign > 0 {
-		f := faultf(http.StatusForbidden, "no event is of the app that this write key is for")
-		f.field = "app_id"
+	accepted, answer, foreign := d.judge(&from, its)
+	if f := d.chargeEvents(w, r, &from, len(its.events), accepted); f != nil {
+		return reply{}, size, f
+	}
+	if len(accepted) == 0 && foreign != "" {
+		f := faultf(http.StatusForbidden, "no event is of what the key or token is for")
+		f.field = foreign
 		return answer, size, f
 	}
 	if r.URL.Query().Get("dry_run") == "1" {
@@ -95,9 +103,10 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size 
 	return answer, size, nil
 }
 
-// judge reads each event and says which are acceptable. foreign counts those
-// of another app than the key's.
-func (d *Door) judge(from sender, its items) (accepted []events.Event, answer reply, foreign int) {
+// judge reads each event and says which are acceptable. foreign is the first
+// field by which one was not of its key's app, or its token's user, room or
+// session.
+func (d *Door) judge(from *sender, its items) (accepted []events.Event, answer reply, foreign string) {
 	now := d.config.Now()
 	salts := make([]byte, 16*len(its.events))
 	_, _ = rand.Read(salts) // never fails
@@ -105,9 +114,10 @@ func (d *Door) judge(from sender, its items) (accepted []events.Event, answer re
 	answer = reply{Results: []verdict{}, AliveEvery: d.config.AliveEveryMS}
 	for i, item := range its.events {
 		e, err := events.FromReport(now, item)
-		if err == nil && from.app != "" && e.AppID != from.app {
-			foreign++
-			err = &events.Refused{Field: "app_id", Reason: "the write key is not for this app"}
+		if err == nil {
+			if refused := from.Refuses(e.Key()); refused != nil {
+				foreign, err = cmp.Or(foreign, refused.Field), refused
+			}
 		}
 		if err != nil {
 			v := verdict{Index: i, Status: "rejected", Error: err.Error()}
@@ -118,7 +128,7 @@ func (d *Door) judge(from sender, its items) (accepted []events.Event, answer re
 			answer.Results = append(answer.Results, v)
 			continue
 		}
-		e.Trust = events.TrustPublic
+		e.Trust = from.Trust
 		e.Import = from.imported
 		copy(e.Salt[:], salts[16*i:])
 		if !its.sentAt.IsZero() {

@@ -71,7 +71,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("start: no data directory is named, and DATABASE_URL or NATS_URL is missing")
 	}
 	if c.Listen != "" && c.Intake {
-		if err := intake.CheckListen(c.Listen, c.Keys); err != nil {
+		if err := intake.CheckListen(c.Listen, len(c.Keys) > 0); err != nil {
 			return err
 		}
 	}

@@ -106,7 +106,7 @@ func (s *serve) config(t *terminal) (c pipeline.Config, err error) {
 		return c, err
 	}
 	if c.Intake {
-		if err := intake.CheckListen(s.Listen, c.Keys); err != nil {
+		if err := intake.CheckListen(s.Listen, len(c.Keys) > 0); err != nil {
 			return c, err
 		}
 	}
