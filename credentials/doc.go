@@ -17,7 +17,7 @@
 //
 // What is kept of a key, and what a leak of that allows:
 //
-//	write            its SHA-256. Of 192 random bits that gives nothing away.
+//	write            its SHA-256. Of 256 random bits that gives nothing away.
 //	token, EdDSA     the public key. It gives nothing away either: the back end
 //	                 keeps the private one, and nobody here has ever seen it.
 //	token, HS256     the secret as it was printed. Whoever reads it can make

@@ -79,7 +79,7 @@ type Sender struct {
 func (s *Set) Check(now time.Time, p Presented) (Sender, error) {
 	switch {
 	case p.Bearer != "" && p.Signature != "":
-		return Sender{}, errors.New("Authorization and Roomtrail-Signature are both given; send one of them")
+		return Sender{}, errors.New("both Authorization and Roomtrail-Signature are given; send one of them")
 	case p.Signature != "":
 		return s.checkSigned(now, p)
 	case p.Bearer == "" && !s.made:
