@@ -17,7 +17,7 @@ race: ## Run the tests of concurrent packages under the race detector
 lint: ## Check format, go vet, staticcheck
 	.ci/run format vet staticcheck
 
-fuzz: ## Fuzz each target of events for FUZZTIME (30s)
+fuzz: ## Fuzz each target of events and credentials for FUZZTIME (30s)
 	FUZZTIME=$(FUZZTIME) .ci/run fuzz
 
 bench: ## Measure what is promised

@@ -46,6 +46,8 @@ var layers = []layer{
 		why: "events are the vocabulary of all others, so they depend on none"},
 	{packages: "room", may: "events", pure: true,
 		why: "room rules are values in, values out"},
+	{packages: "credentials", may: "events", pure: true,
+		why: "who may send is decided from what is handed in; keys, bodies and the clock are the door's"},
 	{packages: "reporter", may: "events", pure: true,
 		why: "a reporter numbers and keeps events; the clock, the sending and the SDK are its owner's"},
 	{packages: "sim", may: "events room reporter", pure: true, by: "fleet " + programs + " " + helpers,
@@ -59,7 +61,7 @@ var layers = []layer{
 	{packages: "dashboards", may: "github.com/grafana/grafana-foundation-sdk/go/...",
 		why: "dashboards know the views by their SQL, and nothing of the program"},
 
-	{packages: "intake", may: "events github.com/klauspost/compress/... golang.org/x/sync/semaphore",
+	{packages: "intake", may: "credentials events github.com/klauspost/compress/... golang.org/x/sync/semaphore",
 		why: "the door knows neither log nor database; what appends is handed in"},
 	{packages: "eventlog", may: "events github.com/nats-io/nats.go/... github.com/synadia-io/orbit.go/jetstreamext", starts: "append.go",
 		why: "the log keeps events; what they mean and where rows go is not its business, and its one goroutine is the group commit"},
@@ -76,7 +78,7 @@ var layers = []layer{
 	{packages: "embedded", may: "github.com/nats-io/nats-server/v2/... github.com/nats-io/nats.go/... github.com/jackc/pgx/v5/...", by: "pipeline " + programs + " " + helpers, starts: "*",
 		why: "whole servers: what wires a program or a test starts them, nothing else needs them"},
 
-	{packages: "pipeline", may: "embedded eventlog events intake projections readmodel github.com/nats-io/nats.go/... github.com/prometheus/client_golang/...", by: programs, starts: "*",
+	{packages: "pipeline", may: "credentials embedded eventlog events intake projections readmodel github.com/nats-io/nats.go/... github.com/prometheus/client_golang/...", by: programs, starts: "*",
 		why: "the pipeline wires the write side for the programs, and is no part to build on"},
 	{packages: helpers, may: "...", by: "bench", starts: "*",
 		why: "helpers of tests bring servers and testing with them, so no program may hold them"},

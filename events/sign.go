@@ -9,7 +9,7 @@ import (
 // Sign is a sign of life of a session: unnumbered, and no event of the log. The
 // last one of each session counts (contract 2, POST /v1/alive).
 type Sign struct {
-	AppID   string
+	Key     SetKey    // as the sender named it; not kept on its way to the projector
 	Session [16]byte  // the hash of the session's key
 	At      time.Time // when it came, on our clock
 	LastSeq int64     // the highest number that the reporter has given out
@@ -54,7 +54,7 @@ func FromAlive(now time.Time, object []byte) (Sign, error) {
 			return s, refuse(id[0], "it is missing; a sign of life names app_id, room_id, user_id and session_id")
 		}
 	}
-	s.AppID, s.Session = key.AppID, key.Hash()
+	s.Key, s.Session = key, key.Hash()
 	return s, nil
 }
 
@@ -80,7 +80,7 @@ func AppendSigns(b []byte, signs []Sign) []byte {
 	return b
 }
 
-// ReadSigns reads what AppendSigns wrote; the app is not in it.
+// ReadSigns reads what AppendSigns wrote; the key is not in it.
 func ReadSigns(b []byte) ([]Sign, error) {
 	if len(b)%signBytes != 0 {
 		return nil, fmt.Errorf("read signs of life: %d bytes are no multiple of %d", len(b), signBytes)

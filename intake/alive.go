@@ -1,7 +1,7 @@
 package intake
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -33,29 +33,21 @@ func (d *Door) alive(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Door) takeSigns(w http.ResponseWriter, r *http.Request) (answer reply, f *fault) {
-	from, ok := d.sender(r)
-	if !ok {
-		return answer, faultf(http.StatusUnauthorized, "the write key is missing or not known; send Authorization: Bearer KEY, or ?key=KEY")
-	}
-	held := &allowance{room: d.room}
-	defer held.release()
-	body := bodies.Get().(*bytes.Buffer)
-	defer bodies.Put(body)
-	body.Reset()
-	if f := d.readBody(w, r, body, held); f != nil {
-		return answer, f
-	}
-	its, f := split(r.Header.Get("Content-Type"), body.Bytes(), "alive")
+	from, its, _, done, f := d.open(w, r, "alive")
+	defer done()
 	if f != nil {
 		return answer, f
 	}
-	answer = reply{Results: []verdict{}, AliveEvery: d.aliveEvery(from.app, "")}
+	answer = reply{Results: []verdict{}, AliveEvery: d.aliveEvery(from.App, "")}
 	now := d.config.Now()
 	signs := make([]events.Sign, 0, len(its.events))
+	foreign := ""
 	for i, item := range its.events {
 		s, err := events.FromAlive(now, item)
-		if err == nil && from.app != "" && s.AppID != from.app {
-			err = &events.Refused{Field: "app_id", Reason: "the write key is not for this app"}
+		if err == nil {
+			if refused := from.Refuses(s.Key); refused != nil {
+				foreign, err = cmp.Or(foreign, refused.Field), refused
+			}
 		}
 		if err != nil {
 			answer.Results = append(answer.Results, verdictOf(i, err))
@@ -64,6 +56,14 @@ func (d *Door) takeSigns(w http.ResponseWriter, r *http.Request) (answer reply, 
 		signs = append(signs, s)
 	}
 	answer.Accepted, answer.Rejected = len(signs), len(answer.Results)
+	if len(signs) == 0 && foreign != "" {
+		f := faultf(http.StatusForbidden, "no sign of life is of what the key or token is for")
+		f.field = foreign
+		return answer, f
+	}
+	if len(signs) > 0 {
+		answer.AliveEvery = d.aliveEvery(signs[0].Key.AppID, "")
+	}
 	if d.config.Signs == nil {
 		return answer, d.unavailable(errors.New("nobody takes signs of life"))
 	}

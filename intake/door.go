@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"roomtrail/credentials"
 	"roomtrail/events"
 )
 
@@ -24,6 +25,8 @@ type Log interface {
 // without a key: fit for loopback alone, see CheckListen.
 type Config struct {
 	Keys           Keys
+	Credentials    func() *credentials.Set // the keys of now; nil: Keys for ever
+	Limits         Limits
 	AllowedOrigins []string // browsers' origins; "*" allows all
 	TrustedProxies []netip.Prefix
 	// AliveEvery is how often the reporters of an app and platform are asked to
@@ -83,6 +86,8 @@ type Door struct {
 	config Config
 	mux    *http.ServeMux
 	room   *semaphore.Weighted // memory for bodies
+
+	limiter *limiter
 }
 
 // maxBodies bounds the memory that bodies take at once; a request that finds
@@ -122,7 +127,12 @@ func New(log Log, config Config) *Door {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Door{log: log, config: config, mux: http.NewServeMux(), room: semaphore.NewWeighted(maxBodies)}
+	if config.Credentials == nil {
+		keys := credentials.NewSet(config.Keys.Credentials())
+		config.Credentials = func() *credentials.Set { return keys }
+	}
+	config.Limits = config.Limits.withDefaults()
+	d := &Door{log: log, config: config, mux: http.NewServeMux(), room: semaphore.NewWeighted(maxBodies), limiter: newLimiter(time.Now())}
 	d.mux.HandleFunc("POST /v1/events", d.reports)
 	d.mux.HandleFunc("POST /v1/zego/callbacks", d.callbacks)
 	d.mux.HandleFunc("POST /v1/alive", d.alive)
@@ -150,16 +160,24 @@ func (d *Door) cors(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Add("Vary", "Origin")
 	origin := r.Header.Get("Origin")
-	if origin == "" || !slices.Contains(d.config.AllowedOrigins, origin) && !slices.Contains(d.config.AllowedOrigins, "*") {
+	if origin == "" || !d.allows(origin) {
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset")
 	h.Set("Access-Control-Allow-Credentials", "true")
 	if r.Method == http.MethodOptions {
 		h.Set("Access-Control-Allow-Methods", "POST")
 		h.Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type")
 		h.Set("Access-Control-Max-Age", "7200")
 	}
+}
+
+// allows says whether pages of the origin may report: by the list, or because a
+// key names them.
+func (d *Door) allows(origin string) bool {
+	list := d.config.AllowedOrigins
+	return slices.Contains(list, origin) || slices.Contains(list, "*") || d.config.Credentials().HasOrigin(origin)
 }
 
 func (d *Door) ready(w http.ResponseWriter, r *http.Request) {

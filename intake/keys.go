@@ -3,11 +3,16 @@ package intake
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"roomtrail/credentials"
+	"roomtrail/events"
 )
 
 // Keys are the write keys: each may report events of one app. They are kept
@@ -39,38 +44,84 @@ func ParseKeys(s string) (Keys, error) {
 	return keys, nil
 }
 
+// Credentials are the keys as write keys of their apps.
+func (k Keys) Credentials() []credentials.Key {
+	var list []credentials.Key
+	for sum, app := range k {
+		list = append(list, credentials.Key{
+			ID: fmt.Sprintf("env-%x", sum[:6]), App: app, Kind: credentials.Write, Verifier: sum[:],
+		})
+	}
+	return list
+}
+
 // sender is what a credential says of who sends.
 type sender struct {
-	app      string // the one it may write for; "" for any
-	imported bool   // what it sends is an import
+	credentials.Sender
+	imported bool // what it sends is an import, of any app
 }
 
-// sender finds out who sends. Without any keys the door is open to all.
-func (d *Door) sender(r *http.Request) (sender, bool) {
-	given := r.URL.Query().Get("key")
-	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		given = strings.TrimSpace(token)
-	}
+// admit finds out who sends, unless too much comes from there. An import is
+// not limited.
+func (d *Door) admit(w http.ResponseWriter, r *http.Request) (sender, *fault) {
+	given := bearer(r)
 	if d.config.ImportKey != "" && subtle.ConstantTimeCompare([]byte(given), []byte(d.config.ImportKey)) == 1 {
-		return sender{imported: true}, true
+		return sender{Sender: credentials.Sender{Trust: events.TrustPublic}, imported: true}, nil
 	}
-	if len(d.config.Keys) == 0 {
-		return sender{}, true
+	if f := d.charge(w, d.claimRequest(r, 1)...); f != nil {
+		return sender{}, f
 	}
-	app, ok := d.config.Keys[sha256.Sum256([]byte(given))]
-	return sender{app: app}, ok
+	from, err := d.config.Credentials().Check(d.config.Now(), credentials.Presented{
+		Bearer: given, Signature: r.Header.Get(credentials.SignatureHeader), Origin: r.Header.Get("Origin"),
+		Method: r.Method, Path: r.URL.EscapedPath(),
+	})
+	if err != nil {
+		return sender{}, faultf(http.StatusUnauthorized, "%v", err)
+	}
+	return sender{Sender: from}, nil
 }
 
-// CheckListen refuses a door without keys on an address that others reach.
-func CheckListen(listen string, keys Keys) error {
+// bearer is the key or token of a request; beacons cannot set a header.
+func bearer(r *http.Request) string {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return r.URL.Query().Get("key")
+}
+
+// watch looks at the body as it is read, where a signature covers it. What it
+// returns says afterwards whether the sender is who it says.
+func (s *sender) watch(r *http.Request) (confirm func() *fault) {
+	if !s.IsSigned() {
+		return func() *fault { return nil }
+	}
+	sum := sha256.New()
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.TeeReader(r.Body, sum), r.Body}
+	return func() *fault {
+		if err := s.Confirm([sha256.Size]byte(sum.Sum(nil))); err != nil {
+			return faultf(http.StatusUnauthorized, "%v", err)
+		}
+		return nil
+	}
+}
+
+// ErrNoKey says that a door would be open to everybody who reaches it.
+var ErrNoKey = errors.New("anybody there could write, for no write key has been made; set ROOMTRAIL_WRITE_KEYS=KEY=APP, make one by `ingest keys add --app APP`, or listen on 127.0.0.1")
+
+// CheckListen refuses a door on an address that others reach where no key has
+// ever been made.
+func CheckListen(listen string, isKeyed bool) error {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return fmt.Errorf("listen on %q: want HOST:PORT, such as 127.0.0.1:8080", listen)
 	}
-	if len(keys) > 0 || IsLoopback(host) {
+	if isKeyed || IsLoopback(host) {
 		return nil
 	}
-	return fmt.Errorf("listen on %s: anybody there could write, for no write key is set; set ROOMTRAIL_WRITE_KEYS=KEY=APP or listen on 127.0.0.1", listen)
+	return fmt.Errorf("listen on %s: %w", listen, ErrNoKey)
 }
 
 // IsLoopback says whether only this machine reaches the host.

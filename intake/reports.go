@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -55,30 +56,18 @@ func (d *Door) reports(w http.ResponseWriter, r *http.Request) {
 
 // take does everything but the answering: limits, key, body, verdicts, log.
 func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size int, f *fault) {
-	from, ok := d.sender(r)
-	if !ok {
-		return answer, 0, faultf(http.StatusUnauthorized, "the write key is missing or not known; send Authorization: Bearer KEY, or ?key=KEY")
-	}
-	if r.ContentLength > maxPlain {
-		return answer, 0, faultf(http.StatusRequestEntityTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, maxPlain)
-	}
-	held := &allowance{room: d.room}
-	defer held.release()
-	body := bodies.Get().(*bytes.Buffer)
-	defer bodies.Put(body)
-	body.Reset()
-	if f := d.readBody(w, r, body, held); f != nil {
-		return answer, body.Len(), f
-	}
-	size = body.Len()
-	its, f := split(r.Header.Get("Content-Type"), body.Bytes(), "events")
+	from, its, size, done, f := d.open(w, r, "events")
+	defer done()
 	if f != nil {
 		return answer, size, f
 	}
-	accepted, answer, foreign := d.judge(from, its)
-	if len(accepted) == 0 && foreign > 0 {
-		f := faultf(http.StatusForbidden, "no event is of the app that this write key is for")
-		f.field = "app_id"
+	accepted, answer, foreign := d.judge(&from, its)
+	if f := d.chargeEvents(w, r, &from, len(its.events), accepted); f != nil {
+		return reply{}, size, f
+	}
+	if len(accepted) == 0 && foreign != "" {
+		f := faultf(http.StatusForbidden, "no event is of what the key or token is for")
+		f.field = foreign
 		return answer, size, f
 	}
 	if r.URL.Query().Get("dry_run") == "1" {
@@ -94,25 +83,51 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request) (answer reply, size 
 	return answer, size, nil
 }
 
-// judge reads each event and says which are acceptable. foreign counts those
-// of another app than the key's.
-func (d *Door) judge(from sender, its items) (accepted []events.Event, answer reply, foreign int) {
+// open finds out who sends and takes the body apart: the envelope's list, or
+// what stands for it. What comes back is valid until done is called.
+func (d *Door) open(w http.ResponseWriter, r *http.Request, list string) (from sender, its items, size int, done func(), f *fault) {
+	done = func() {}
+	if from, f = d.admit(w, r); f != nil {
+		return from, its, 0, done, f
+	}
+	if r.ContentLength > maxPlain {
+		return from, its, 0, done, faultf(http.StatusRequestEntityTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, maxPlain)
+	}
+	held := &allowance{room: d.room}
+	body := bodies.Get().(*bytes.Buffer)
+	done = func() { held.release(); bodies.Put(body) }
+	body.Reset()
+	confirm := from.watch(r)
+	if f = d.readBody(w, r, body, held); f == nil {
+		f = confirm()
+	}
+	if f == nil {
+		its, f = split(r.Header.Get("Content-Type"), body.Bytes(), list)
+	}
+	return from, its, body.Len(), done, f
+}
+
+// judge reads each event and says which are acceptable. foreign is the first
+// field by which one was not of its key's app, or its token's user, room or
+// session.
+func (d *Door) judge(from *sender, its items) (accepted []events.Event, answer reply, foreign string) {
 	now := d.config.Now()
 	salts := make([]byte, 16*len(its.events))
 	_, _ = rand.Read(salts) // never fails
 	accepted = make([]events.Event, 0, len(its.events))
-	answer = reply{Results: []verdict{}, AliveEvery: d.aliveEvery(from.app, "")}
+	answer = reply{Results: []verdict{}, AliveEvery: d.aliveEvery(from.App, "")}
 	for i, item := range its.events {
 		e, err := events.FromReport(now, item)
-		if err == nil && from.app != "" && e.AppID != from.app {
-			foreign++
-			err = &events.Refused{Field: "app_id", Reason: "the write key is not for this app"}
+		if err == nil {
+			if refused := from.Refuses(e.Key()); refused != nil {
+				foreign, err = cmp.Or(foreign, refused.Field), refused
+			}
 		}
 		if err != nil {
 			answer.Results = append(answer.Results, verdictOf(i, err))
 			continue
 		}
-		e.Trust = events.TrustPublic
+		e.Trust = from.Trust
 		e.Import = from.imported
 		copy(e.Salt[:], salts[16*i:])
 		if !its.sentAt.IsZero() {

@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"roomtrail/credentials"
 	"roomtrail/embedded"
 	"roomtrail/eventlog"
 	"roomtrail/intake"
@@ -37,13 +39,16 @@ type Pipeline struct {
 
 	databaseURL, readerURL, importKey string
 
+	keyring       *Keyring
+	keys          atomic.Pointer[credentials.Set]
+	stopKeys      context.CancelFunc
+	stopFollowing context.CancelFunc // of what else the door is told
+	following     sync.WaitGroup
+
 	stopRunners context.CancelFunc
 	runners     sync.WaitGroup
-	// The door's own follower of settings: it stops with the door.
-	stopFollowing context.CancelFunc
-	following     sync.WaitGroup
-	failed        chan error
-	started       time.Time
+	failed      chan error
+	started     time.Time
 }
 
 // Start starts the parts in the order of the drawing, from the servers to the
@@ -61,7 +66,7 @@ func Start(ctx context.Context, config Config) (_ *Pipeline, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		p.startServers, p.migrate, p.openLog, p.startRunners, p.openDoor, p.publish,
+		p.startNATS, p.openKeys, p.startPostgres, p.migrate, p.openLog, p.startRunners, p.openDoor, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -70,29 +75,14 @@ func Start(ctx context.Context, config Config) (_ *Pipeline, err error) {
 	return p, nil
 }
 
-// startServers brings up what no URL names.
-func (p *Pipeline) startServers(ctx context.Context) (err error) {
+// startNATS takes the data directory, where anything is embedded, and brings up
+// NATS unless a URL names it.
+func (p *Pipeline) startNATS(context.Context) (err error) {
 	c := &p.config
 	if c.embedded() {
 		if p.dir, err = embedded.OpenDir(c.DataDir); err != nil {
 			return err
 		}
-	}
-	p.databaseURL = c.DatabaseURL
-	if c.ownPostgres() {
-		c.Logger.Info("starting a private Postgres", "dir", filepath.Join(c.DataDir, "postgres"))
-		p.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
-			Dir: filepath.Join(c.DataDir, "postgres"), Throwaway: c.Throwaway, Logger: c.Logger,
-		})
-		if err != nil {
-			return err
-		}
-		p.databaseURL = p.postgres.DSN(p.postgres.Superuser(), "postgres")
-		p.readerURL = p.postgres.DSN(readmodel.ReaderRole, "postgres")
-		go func() {
-			<-p.postgres.Done()
-			p.fail(fmt.Errorf("the private Postgres has ended: %w", p.postgres.Err()))
-		}()
 	}
 	options := []nats.Option{nats.Name("roomtrail"), nats.MaxReconnects(-1)}
 	if c.NATSURL != "" {
@@ -110,6 +100,29 @@ func (p *Pipeline) startServers(ctx context.Context) (err error) {
 	c.MaxBytes = min(c.MaxBytes, p.nats.MaxStore()/int64(max(c.Partitions, 1))*9/10)
 	p.conn, err = p.nats.Connect(options...)
 	return err
+}
+
+// startPostgres brings it up unless a URL names it.
+func (p *Pipeline) startPostgres(ctx context.Context) (err error) {
+	c := &p.config
+	p.databaseURL = c.DatabaseURL
+	if !c.ownPostgres() {
+		return nil
+	}
+	c.Logger.Info("starting a private Postgres", "dir", filepath.Join(c.DataDir, "postgres"))
+	p.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
+		Dir: filepath.Join(c.DataDir, "postgres"), Throwaway: c.Throwaway, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	p.databaseURL = p.postgres.DSN(p.postgres.Superuser(), "postgres")
+	p.readerURL = p.postgres.DSN(readmodel.ReaderRole, "postgres")
+	go func() {
+		<-p.postgres.Done()
+		p.fail(fmt.Errorf("the private Postgres has ended: %w", p.postgres.Err()))
+	}()
+	return nil
 }
 
 // fail ends Wait; what is more than it holds is not of interest.
@@ -239,7 +252,7 @@ func (p *Pipeline) openDoor(ctx context.Context) (err error) {
 	}
 	p.importKey = randomHex(24)
 	handler := intake.New(p.log, intake.Config{
-		Keys: p.config.Keys, AllowedOrigins: p.config.AllowedOrigins, TrustedProxies: p.config.TrustedProxies,
+		Credentials: p.Keys, Limits: p.config.Limits, AllowedOrigins: p.config.AllowedOrigins, TrustedProxies: p.config.TrustedProxies,
 		ImportKey: p.importKey, Now: p.config.Now, Ready: p.ready, Logger: p.config.Logger,
 		IsFull:  func(err error) bool { return errors.Is(err, eventlog.ErrFull) },
 		Observe: intake.Observer{Request: p.metrics.request, Callback: p.metrics.calledBack}, Callbacks: callbacks,
@@ -247,6 +260,7 @@ func (p *Pipeline) openDoor(ctx context.Context) (err error) {
 		AliveEvery: func(app, platform string) int64 { return pace.aliveEvery(app, platform, p.now()) },
 	})
 	handler.Handle("GET /metrics", p.metrics.handler(p))
+	p.handleKeys(handler)
 	p.door = intake.Server(handler)
 	p.door.TLSConfig = p.config.TLS
 	if p.listener, err = net.Listen("tcp", p.config.Listen); err != nil {
@@ -288,16 +302,18 @@ func (p *Pipeline) endpoint(queryURL string) embedded.Endpoint {
 }
 
 // Stop stops in the opposite order: the door first, so that nobody is told
-// "accepted" who is not; runners, log, read model, servers.
+// "accepted" who is not; its keys, runners, log, read model, servers.
 func (p *Pipeline) Stop(ctx context.Context) error {
 	var errs []error
 	if p.door != nil {
 		errs = append(errs, p.door.Shutdown(ctx))
 	}
-	if p.stopFollowing != nil {
-		p.stopFollowing()
-		p.following.Wait()
+	for _, stop := range []context.CancelFunc{p.stopKeys, p.stopFollowing} {
+		if stop != nil {
+			stop()
+		}
 	}
+	p.following.Wait()
 	if p.stopRunners != nil {
 		p.stopRunners()
 		p.runners.Wait()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -17,7 +18,7 @@ type serve struct {
 	servers
 	Role                []string `env:"ROOMTRAIL_ROLE" default:"all" help:"Parts to run: all, intake, project; several may be named."`
 	Listen              string   `env:"ROOMTRAIL_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the intake listens (default ${default})."`
-	WriteKeys           string   `env:"ROOMTRAIL_WRITE_KEYS" placeholder:"KEY=APP,…" help:"Write keys, each for one app. Needed unless the intake listens on loopback."`
+	WriteKeys           string   `env:"ROOMTRAIL_WRITE_KEYS" placeholder:"KEY=APP,…" help:"Write keys, each for one app, beside those of ingest keys. One is needed unless the intake listens on loopback."`
 	WriteKeysFile       string   `env:"ROOMTRAIL_WRITE_KEYS_FILE" placeholder:"FILE" help:"The same, one KEY=APP a line."`
 	AllowedOrigins      []string `env:"ROOMTRAIL_ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may report, such as https://app.example; * for all."`
 	CallbackSecrets     string   `name:"zego-callback-secrets" env:"ROOMTRAIL_ZEGO_CALLBACK_SECRETS" placeholder:"APP=SECRET,…" help:"Secrets that sign the vendor's server callbacks; an app may be named twice while its secret is changed."`
@@ -32,6 +33,7 @@ type serve struct {
 	Partitions          int      `env:"ROOMTRAIL_PARTITIONS" placeholder:"N" help:"Partitions of a new log: 1 embedded, 4 on a real server unless set. Fixed once the log exists."`
 	LogMaxBytes         int64    `env:"ROOMTRAIL_LOG_MAX_BYTES" placeholder:"N" help:"Size at which a partition refuses events (default 10 GiB)."`
 	LogReplicas         int      `env:"ROOMTRAIL_LOG_REPLICAS" placeholder:"N" help:"Copies of each partition in a NATS cluster (default 1)."`
+	doorLimits
 }
 
 // callbacks are how server callbacks are taken.
@@ -58,13 +60,16 @@ func (s *serve) Run(t *terminal) error {
 		return &usageError{err}
 	}
 	p, err := pipeline.Start(t.ctx, config)
+	if errors.Is(err, intake.ErrNoKey) {
+		return &usageError{err}
+	}
 	if err != nil {
 		return err
 	}
 	if url := p.IntakeURL(); url != "" {
-		config.Logger.Info("taking events", "url", url+"/v1/events", "keys", len(config.Keys))
-		if len(config.Keys) == 0 {
-			config.Logger.Warn("no write key is set: anybody on this machine may write; set ROOMTRAIL_WRITE_KEYS=KEY=APP to change that")
+		config.Logger.Info("taking events", "url", url+"/v1/events", "keys", p.Keys().Active())
+		if !p.Keys().Made() {
+			config.Logger.Warn("no key has been made: anybody on this machine may write; `ingest keys add --app APP` or ROOMTRAIL_WRITE_KEYS=KEY=APP changes that")
 		}
 	}
 	err = p.Wait(t.ctx)
@@ -83,7 +88,7 @@ func (s *serve) config(t *terminal) (c pipeline.Config, err error) {
 		DatabaseURL: s.DatabaseURL, NATSURL: s.NATSURL, DataDir: s.DataDir, Listen: s.Listen,
 		AllowedOrigins: s.AllowedOrigins, NoMigrate: s.NoMigrate, ReaderPassword: s.ReaderPassword,
 		NATSMonitorURL: s.NATSMonitorURL, Partitions: s.Partitions, MaxBytes: s.LogMaxBytes, Replicas: s.LogReplicas,
-		Logger: t.logger(),
+		Limits: s.limits(), Logger: t.logger(),
 	}
 	if err := c.Parts(s.Role); err != nil {
 		return c, err
@@ -106,7 +111,7 @@ func (s *serve) config(t *terminal) (c pipeline.Config, err error) {
 		return c, err
 	}
 	if c.Intake {
-		if err := intake.CheckListen(s.Listen, c.Keys); err != nil {
+		if err := intake.CheckListen(s.Listen, true); err != nil { // keys are seen later
 			return c, err
 		}
 	}
