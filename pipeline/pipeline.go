@@ -45,6 +45,9 @@ type Pipeline struct {
 	stopFollowing context.CancelFunc // of what else the door is told
 	following     sync.WaitGroup
 
+	signs     *lastSigns
+	published atomic.Uint64 // signs of life
+
 	stopRunners context.CancelFunc
 	runners     sync.WaitGroup
 	failed      chan error
@@ -256,7 +259,7 @@ func (p *Pipeline) openDoor(ctx context.Context) (err error) {
 		ImportKey: p.importKey, Now: p.config.Now, Ready: p.ready, Logger: p.config.Logger,
 		IsFull:  func(err error) bool { return errors.Is(err, eventlog.ErrFull) },
 		Observe: intake.Observer{Request: p.metrics.request, Callback: p.metrics.calledBack}, Callbacks: callbacks,
-		Signs:      p.log.PublishSigns,
+		Signs:      p.publishSigns,
 		AliveEvery: func(app, platform string) int64 { return pace.aliveEvery(app, platform, p.now()) },
 	})
 	handler.Handle("GET /metrics", p.metrics.handler(p))
@@ -381,7 +384,7 @@ func (p *Pipeline) Drain(ctx context.Context) error {
 		behind, err := p.model.Behind(ctx, p.log.Generation(), lastSequences(info))
 		if err == nil && behind == 0 {
 			if behind, err := p.model.Unsettled(ctx); err == nil && behind == 0 {
-				return nil
+				return p.drainSigns(ctx)
 			}
 		}
 		// A database that does not answer now may do so soon: the runners wait

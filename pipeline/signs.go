@@ -26,11 +26,13 @@ const (
 type lastSigns struct {
 	mu      sync.Mutex
 	waiting map[[16]byte]events.Sign
+	came    uint64
 }
 
 func (l *lastSigns) add(signs []events.Sign) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.came += uint64(len(signs))
 	for _, s := range signs {
 		if was, ok := l.waiting[s.Session]; (!ok && len(l.waiting) < mostSigns) || ok && s.At.After(was.At) {
 			l.waiting[s.Session] = s
@@ -51,14 +53,14 @@ func (l *lastSigns) take() []events.Sign {
 
 // startSigns writes signs of life and looks for sessions that give none.
 func (p *Pipeline) startSigns(ctx context.Context) error {
-	last := &lastSigns{waiting: map[[16]byte]events.Sign{}}
-	stop, err := p.log.Signs(last.add)
+	p.signs = &lastSigns{waiting: map[[16]byte]events.Sign{}}
+	stop, err := p.log.Signs(p.signs.add)
 	if err != nil {
 		return err
 	}
 	p.runners.Go(func() {
 		defer stop()
-		p.every(ctx, signsEvery, "write signs of life", func() error { return p.model.MergeSigns(ctx, last.take()) })
+		p.every(ctx, signsEvery, "write signs of life", func() error { return p.model.MergeSigns(ctx, p.signs.take()) })
 	})
 	p.runners.Go(func() { p.every(ctx, monitorEvery, "look for dark sessions", func() error { return p.Monitor(ctx) }) })
 	settings, err := p.log.Settings(ctx)
@@ -69,6 +71,28 @@ func (p *Pipeline) startSigns(ctx context.Context) error {
 		p.every(ctx, settingsEvery, "tell intakes the profiles", func() error { return p.tellProfiles(ctx, settings) })
 	})
 	return nil
+}
+
+// publishSigns hands the door's signs of life to whoever projects.
+func (p *Pipeline) publishSigns(signs []events.Sign) error {
+	p.published.Add(uint64(len(signs)))
+	return p.log.PublishSigns(signs)
+}
+
+// drainSigns writes what this process's own door has published, where it is
+// this process that gets it.
+func (p *Pipeline) drainSigns(ctx context.Context) error {
+	for {
+		p.signs.mu.Lock()
+		isThere := p.signs.came >= p.published.Load()
+		p.signs.mu.Unlock()
+		if isThere {
+			return p.model.MergeSigns(ctx, p.signs.take())
+		}
+		if err := wait(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // every does something now and again and again until the context ends; an error
