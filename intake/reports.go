@@ -103,8 +103,12 @@ func (d *Door) judge(from sender, its items) (accepted []events.Event, answer re
 	_, _ = rand.Read(salts) // never fails
 	accepted = make([]events.Event, 0, len(its.events))
 	answer = reply{Results: []verdict{}, AliveEvery: d.config.AliveEveryMS}
+	read := events.FromReport
+	if from.imported {
+		read = events.FromArchive
+	}
 	for i, item := range its.events {
-		e, err := events.FromReport(now, item)
+		e, err := read(now, item)
 		if err == nil && from.app != "" && e.AppID != from.app {
 			foreign++
 			err = &events.Refused{Field: "app_id", Reason: "the write key is not for this app"}
@@ -121,7 +125,7 @@ func (d *Door) judge(from sender, its items) (accepted []events.Event, answer re
 		e.Trust = events.TrustPublic
 		e.Import = from.imported
 		copy(e.Salt[:], salts[16*i:])
-		if !its.sentAt.IsZero() {
+		if !its.sentAt.IsZero() && !from.imported { // who sends an archive now has not the clock of then
 			e.SetSentAt(its.sentAt)
 		}
 		accepted = append(accepted, e)
