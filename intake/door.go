@@ -124,6 +124,10 @@ func New(log Log, config Config) *Door {
 		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
 	})
 	d.mux.HandleFunc("GET /readyz", d.ready)
+	d.mux.HandleFunc("GET /v1/schema", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/schema+json")
+		_, _ = w.Write(events.Schema()) // the asker may have gone
+	})
 	return d
 }
 
