@@ -119,6 +119,7 @@ func New(log Log, config Config) *Door {
 	}
 	d := &Door{log: log, config: config, mux: http.NewServeMux(), room: semaphore.NewWeighted(maxBodies)}
 	d.mux.HandleFunc("POST /v1/events", d.reports)
+	d.mux.HandleFunc("POST /v1/messages", d.messages)
 	d.mux.HandleFunc("OPTIONS /v1/events", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	d.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]bool{"live": true})

@@ -26,6 +26,6 @@ func Views() string { return rmPrefix.ReplaceAllString(viewsSQL, Schema()+".") }
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "error_codes", "heartbeat_timeouts", "interruptions", "kicks",
+	"anomalies", "audit_ledger", "error_codes", "heartbeat_timeouts", "interruptions", "kicks",
 	"pipeline_status", "profiles", "quarantine", "room_events", "sessions",
 }
