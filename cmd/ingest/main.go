@@ -37,6 +37,7 @@ type program struct {
 	Migrate     migrate     `cmd:"" help:"Bring the schema up, show it, or repair it after a failure."`
 	Quarantine  quarantine  `cmd:"" help:"What could not be read or projected: look at it, try it again, drop it."`
 	Status      status      `cmd:"" help:"Show the log, how far it is applied, quarantine and storage."`
+	Doctor      doctor      `cmd:"" help:"Say what is unsafe or not set up, and what to do. Exit 1 where there is danger."`
 	Healthcheck healthcheck `cmd:"" help:"Ask a URL; exit 0 when it answers 200. For containers without a shell."`
 }
 
