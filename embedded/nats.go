@@ -128,7 +128,7 @@ func stopServer(s *server.Server) {
 
 // roomFor returns how much the streams in dir may take in all.
 func roomFor(dir string) int64 {
-	free, ok := freeBytes(dir)
+	free, ok := FreeBytes(dir)
 	if !ok {
 		return defaultMaxStore
 	}

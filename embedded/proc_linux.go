@@ -52,8 +52,8 @@ func servesData(pid int, data string) bool {
 	return err == nil && os.SameFile(at, want)
 }
 
-// freeBytes returns how much we may still write in the file system of dir.
-func freeBytes(dir string) (int64, bool) {
+// FreeBytes returns how much we may still write in the file system of dir.
+func FreeBytes(dir string) (int64, bool) {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return 0, false

@@ -28,8 +28,8 @@ func servesData(pid int, data string) bool {
 	return err == nil && strings.Contains(string(out), "postgres") && strings.Contains(string(out), data)
 }
 
-// freeBytes returns how much we may still write in the file system of dir.
-func freeBytes(dir string) (int64, bool) {
+// FreeBytes returns how much we may still write in the file system of dir.
+func FreeBytes(dir string) (int64, bool) {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return 0, false

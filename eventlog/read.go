@@ -114,9 +114,10 @@ func (r *Reader) fact(m jetstream.Msg) (f events.Stored, pending uint64, err err
 		return f, 0, &events.HaltError{Why: fmt.Sprintf("stream %s has a hole: messages %d to %d are missing", r.name(), r.next, seq-1)}
 	}
 	data := m.Data()
-	f.Event, f.Err = events.Decode(m.Headers().Get(events.SchemaHeader), data)
+	version := m.Headers().Get(events.SchemaHeader)
+	f.Event, f.Err = events.Decode(version, data)
 	if f.Err != nil {
-		f.Raw = data
+		f.Raw, f.Version = data, version
 	}
 	f.Ref = events.Ref{Generation: r.log.config.Generation, Partition: r.partition, Seq: seq}
 	f.StoredAt = meta.Timestamp.UTC().Truncate(time.Microsecond)

@@ -8,6 +8,6 @@
 // It refuses: clocks, randomness, I/O. The instant of receipt is an argument,
 // the salt is a field that the caller fills.
 //
-//	report (JSON)  --FromReport-->  Event  --Encode-->  message in the log
-//	                                Event  <--Decode--  message in the log
+//	report (JSON)   --FromReport-->   Event  --Encode-->  message in the log
+//	archived line   --FromArchive-->  Event  <--Decode--  message in the log
 package events

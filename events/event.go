@@ -163,6 +163,7 @@ type Stored struct {
 	StoredAt time.Time // when the log took it; never changes
 	Digest   [16]byte  // of the message, by which a log is recognised; set on the last of a batch
 	Raw      []byte    // the message, kept only where Err is set
+	Version  string    // the schema version in its header, likewise
 	Err      error     // the message could not be read: it goes to quarantine
 }
 

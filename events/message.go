@@ -90,7 +90,7 @@ func Decode(version string, message []byte) (Event, error) {
 	if version != SchemaVersion {
 		return Event{}, fmt.Errorf("decode message: schema version %q is not known; this program reads %q", version, SchemaVersion)
 	}
-	p := parser{stored: true}
+	p := parser{stored: true, added: storedBits}
 	if r := p.object(message); r != nil {
 		return Event{}, fmt.Errorf("decode message: %w", r)
 	}

@@ -38,14 +38,8 @@ func refuse(field, format string, args ...any) *Refused {
 // is a *Refused. The caller adds what it alone knows: trust, salt, whether it
 // is an import, and the sender's clock (SetSentAt).
 func FromReport(now time.Time, line []byte) (Event, error) {
-	if len(line) > MaxEventBytes {
-		return Event{}, refuse("", "the event has %d bytes; at most %d are taken", len(line), MaxEventBytes)
-	}
 	var p parser
-	if r := p.object(line); r != nil {
-		return Event{}, r
-	}
-	if r := p.finish(); r != nil {
+	if r := p.read(line, MaxEventBytes); r != nil {
 		return Event{}, r
 	}
 	p.e.ReceivedAt = now.UTC().Truncate(time.Microsecond)
@@ -53,15 +47,29 @@ func FromReport(now time.Time, line []byte) (Event, error) {
 	return p.e, nil
 }
 
-// parser fills an event from the members of a JSON object, for reports and
-// for messages of the log alike. What depends on the kind waits until finish.
+// parser fills an event from the members of a JSON object, for reports, for
+// lines of archives and for messages of the log alike. What depends on the
+// kind waits until finish.
 type parser struct {
 	e      Event
-	seen   uint64 // a bit for each field that came with a value
-	stored bool   // a message of the log: the intake's own fields count too
+	seen   uint64            // a bit for each field that came with a value
+	stored bool              // a message of the log
+	added  map[string]uint64 // the fields that count beside those of a report
 
 	kind, reason, errorCode          []byte
 	count, why, update, peer, family []byte
+	sentAt                           time.Time // archives: zero where absent
+}
+
+// read takes an event of at most limit bytes.
+func (p *parser) read(line []byte, limit int) *Refused {
+	if len(line) > limit {
+		return refuse("", "the event has %d bytes; at most %d are taken", len(line), limit)
+	}
+	if r := p.object(line); r != nil {
+		return r
+	}
+	return p.finish()
 }
 
 func (p *parser) object(line []byte) *Refused { return members(line, p.field) }
@@ -175,6 +183,7 @@ const (
 	fTermType
 	fRelogin
 	fLoginTime
+	fSentAt
 )
 
 var fieldBits = map[string]uint64{
@@ -200,7 +209,7 @@ var storedBits = map[string]uint64{
 func (p *parser) field(name string, raw []byte) *Refused {
 	bit, ok := fieldBits[name]
 	if !ok {
-		if bit, ok = storedBits[name]; !ok || !p.stored {
+		if bit, ok = p.added[name]; !ok {
 			return nil
 		}
 	}
@@ -253,8 +262,11 @@ func (p *parser) field(name string, raw []byte) *Refused {
 		}
 		e.Platform, e.Family = NormalizePlatform(text(raw))
 	default:
-		if bit >= fReceivedAt {
+		switch {
+		case bit >= fReceivedAt && p.stored:
 			return p.storedField(bit, name, raw)
+		case bit >= fReceivedAt:
+			return p.archiveField(bit, name, raw)
 		}
 		p.optional(bit, raw)
 	}

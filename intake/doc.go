@@ -5,6 +5,9 @@
 // which never harms its neighbours; a limit on everything that a sender
 // controls, and on how much comes from a session, an address, a key and in all.
 //
+// What comes with the import key is an archive, which is believed when it was
+// received and how far its sender's clock was off; a report is not.
+//
 // It refuses: to decide what an event means, and to answer before the log has.
 //
 //	POST /v1/events ─ limits ─ key ─ split ─ events.FromReport ─ limits ─ Append ─ 200

@@ -139,10 +139,15 @@ func New(log Log, config Config) *Door {
 	for _, path := range []string{"/v1/events", "/v1/alive"} {
 		d.mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	}
+	d.mux.HandleFunc("POST /v1/messages", d.messages)
 	d.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
 	})
 	d.mux.HandleFunc("GET /readyz", d.ready)
+	d.mux.HandleFunc("GET /v1/schema", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/schema+json")
+		_, _ = w.Write(events.Schema()) // the asker may have gone
+	})
 	return d
 }
 

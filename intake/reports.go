@@ -116,8 +116,12 @@ func (d *Door) judge(from *sender, its items) (accepted []events.Event, answer r
 	_, _ = rand.Read(salts) // never fails
 	accepted = make([]events.Event, 0, len(its.events))
 	answer = reply{Results: []verdict{}, AliveEvery: d.aliveEvery(from.App, "")}
+	read := events.FromReport
+	if from.imported {
+		read = events.FromArchive
+	}
 	for i, item := range its.events {
-		e, err := events.FromReport(now, item)
+		e, err := read(now, item)
 		if err == nil {
 			if refused := from.Refuses(e.Key()); refused != nil {
 				foreign, err = cmp.Or(foreign, refused.Field), refused
@@ -130,7 +134,7 @@ func (d *Door) judge(from *sender, its items) (accepted []events.Event, answer r
 		e.Trust = from.Trust
 		e.Import = from.imported
 		copy(e.Salt[:], salts[16*i:])
-		if !its.sentAt.IsZero() {
+		if !its.sentAt.IsZero() && !from.imported { // who sends an archive now has not the clock of then
 			e.SetSentAt(its.sentAt)
 		}
 		accepted = append(accepted, e)

@@ -109,8 +109,8 @@ func TestOutageLeavesDarkSessions(t *testing.T) {
 		t.Skip("a smaller world proves too little")
 	}
 	const every = 10 * time.Second
-	l := live(t, sim.Config{Seed: 3, Scenario: "outage", Logins: 2600, Over: 2 * time.Hour, AliveEvery: every})
-	lost := l.world.Now().Add(time.Hour) // the scenario's outage is in the middle
+	l := live(t, sim.Config{Seed: 3, Scenario: "outage", Logins: 2600, Over: time.Hour, AliveEvery: every})
+	lost := l.world.Now().Add(30 * time.Minute) // the scenario's outage is in the middle
 	l.until(t, lost.Add(-time.Second))
 	before, _ := l.world.Cut()
 	l.until(t, lost.Add(3*every+time.Second))

@@ -32,6 +32,6 @@ func InSchema(sql string) string { return rmPrefix.ReplaceAllString(sql, Schema(
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "dark_sessions", "error_codes", "heartbeat_timeouts", "interruptions", "kicks",
+	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "heartbeat_timeouts", "interruptions", "kicks",
 	"pipeline_status", "profiles", "quarantine", "room_events", "server_visits", "sessions",
 }

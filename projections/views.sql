@@ -351,6 +351,11 @@ CREATE OR REPLACE VIEW public.quarantine AS
 SELECT generation || '/' || partition || '/' || stream_seq AS event_ref, reason, bytes, set_at
 FROM roomtrail.quarantine;
 
+-- One row for each administrative act.
+CREATE OR REPLACE VIEW public.audit_ledger AS
+SELECT at AS acted_at, actor, act, subject, why
+FROM roomtrail.audit_ledger;
+
 -- How far the projections are behind the log. Zero is a value; where nobody
 -- applies a partition, how far the log has gone meanwhile is not known, and the
 -- lag is null.

@@ -196,4 +196,26 @@ WHERE ` + spanOf("happened_at") + whose + bySession + byPlatform + bySDK + `
 ORDER BY happened_at DESC, app_id, room_id, user_id, session_id, seq, kind
 LIMIT @limit`,
 	},
+	{
+		Name: "doctor",
+		Path: "/v1/doctor",
+		Doc: `What arrives from each platform and what does not, with a verdict and what to do.
+found counts what is missing or wrong, among those that should be right; share
+is their ratio. ok, note and warning judge it, unknown had nothing to judge.
+  lasting logins without a sign of life  no alive event, a minute and more after Logined
+  numbers missing in sessions            gaps in seq, of all numbers up to the last event
+  logins without device_id               in none of their events
+  events without a monotonic clock       monotonic_ms or boot_id is missing
+  events without sent_at                 the clock's offset is not known
+  events by clocks more than 5 s off     their times are corrected by the offset
+  sessions that begin without Logining   the listener came too late
+  states said twice                      repeated_state anomalies, of state events: above a
+                                         fifth, two listeners report, the older and the newer
+  server callbacks                       of the whole app (platform any), with the last one
+Events count by when they happened, logins by their Logining.`,
+		Params: []Param{since, until, app, platform},
+		Table:  []string{"app_id", "platform", "looked_at", "found", "among", "share", "last_at", "verdict", "advice"},
+		Limit:  MaxLimit,
+		SQL:    doctorSQL,
+	},
 }

@@ -18,8 +18,8 @@ import (
 //  2. put what could not be read into quarantine
 //  3. name the sets that the batch touches
 //  4. load kept states, and the earlier facts of sets that must be folded anew
-//  5. write the facts
-//  6. fold
+//  5. fold; what a fold panics over goes into quarantine too
+//  6. write the facts
 //  7. write the rows that changed, remove those that are gone, keep states, and
 //     mark what the second stage must work out again
 //  8. move the position
@@ -66,20 +66,17 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err := m.load(ctx, tx, sets); err != nil { // 4
 			return err
 		}
-		if err := copyFacts(ctx, tx, facts, owners); err != nil { // 5
-			return err
-		}
 		profiles, err := loadProfiles(ctx, tx)
 		if err != nil {
 			return err
 		}
 		var w writes
-		for _, set := range sets { // 6
-			if !set.folds {
-				continue
-			}
-			set.state, set.rows, set.gone = projections.Advance(profiles, set.saved, set.old, set.fresh)
-			w.add(set, from)
+		sets = m.fold(profiles, sets, from, &w) // 5
+		if facts, owners, err = quarantineUnfolded(ctx, tx, facts, owners); err != nil {
+			return err
+		}
+		if err := copyFacts(ctx, tx, facts, owners); err != nil { // 6
+			return err
 		}
 		if err := w.write(ctx, tx); err != nil { // 7
 			return err
@@ -136,34 +133,6 @@ FOR UPDATE`, projections.Version, from.Generation, from.Partition).Scan(&p.Seq, 
 		return &p, nil
 	}
 	return nil, nil
-}
-
-// quarantine sets aside what could not be read and returns the rest.
-func quarantine(ctx context.Context, tx pgx.Tx, facts []events.Stored) ([]events.Stored, error) {
-	bad := 0
-	for i := range facts {
-		f := &facts[i]
-		if f.Err == nil {
-			continue
-		}
-		bad++
-		_, err := tx.Exec(ctx, `
-INSERT INTO roomtrail.quarantine (generation, partition, stream_seq, reason, bytes)
-VALUES ($1, $2, $3, $4, $5)`, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), f.Err.Error(), f.Raw)
-		if err != nil {
-			return nil, fmt.Errorf("quarantine %s: %w", f.Ref, err)
-		}
-	}
-	if bad == 0 {
-		return facts, nil
-	}
-	good := make([]events.Stored, 0, len(facts)-bad)
-	for i := range facts {
-		if facts[i].Err == nil {
-			good = append(good, facts[i])
-		}
-	}
-	return good, nil
 }
 
 // move writes the position after the batch.

@@ -25,8 +25,9 @@ type Config struct {
 // ReadModel writes the facts and rows. It is safe for concurrent use by the
 // runners of several partitions.
 type ReadModel struct {
-	pool   *pgxpool.Pool
-	config Config
+	pool    *pgxpool.Pool
+	config  Config
+	advance advance
 
 	mu         sync.Mutex
 	identities map[events.SetKey]identity
@@ -34,6 +35,9 @@ type ReadModel struct {
 	months     map[string]bool                // partitions of the facts known to exist
 	staged     sync.Map                       // *pgx.Conn: its staging tables exist
 }
+
+// advance is projections.Advance, or in a test one that has a fault.
+type advance func(profiles projections.Profiles, saved *projections.Session, old, fresh []events.Stored) (*projections.Session, projections.Rows, projections.Gone)
 
 // identity is what a set is called in the tables.
 type identity struct {
@@ -67,7 +71,7 @@ func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
 	// Plans made while the tables were empty cost a factor of three and more.
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
-		config: config, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
+		config: config, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
 		months: make(map[string]bool),
 	}
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }

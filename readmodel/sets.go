@@ -28,9 +28,10 @@ type set struct {
 	old    []events.Stored
 	copies []projections.Mark // of facts that repeat what is stored, taken out of fresh
 
-	state *projections.Session
-	rows  projections.Rows
-	gone  projections.Gone
+	state  *projections.Session
+	rows   projections.Rows
+	gone   projections.Gone
+	broken error // the fold panicked: nothing above counts
 }
 
 // name groups the facts by session and finds or makes the identity of each.

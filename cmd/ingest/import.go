@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"strings"
+	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -18,14 +20,15 @@ import (
 	"roomtrail/progressbar"
 )
 
-// importFiles takes events in from files. They are marked as an import. A bad
-// line is named and left out; the rest goes on. An import that was stopped
-// goes on where it was: see progress.go.
+// importFiles takes events in from files. They are marked as an import, and
+// keep the time of receipt and the clock's offset that the file has. A bad line
+// is named and left out; the rest goes on. An import that was stopped goes on
+// where it was: see progress.go.
 type importFiles struct {
 	servers
 	Strict bool     `env:"ROOMTRAIL_STRICT" help:"Stop at the first bad line."`
 	Again  bool     `help:"Import files again that were imported before. Their events count once all the same."`
-	Files  []string `arg:"" name:"file" help:"NDJSON, one event a line, as the intake takes them; - for standard input."`
+	Files  []string `arg:"" name:"file" help:"NDJSON, one event a line, as the intake takes them or as the log keeps them; a directory for all such files below it; - for standard input."`
 }
 
 // importBatch is how many lines are made durable at once.
@@ -35,22 +38,16 @@ const importBatch = 1000
 type tally struct{ accepted, rejected, skipped int64 }
 
 func (f *importFiles) Run(t *terminal) error {
-	for _, name := range f.Files {
-		if name == "-" {
-			continue
-		}
-		if info, err := os.Stat(name); err != nil {
-			return &usageError{err}
-		} else if info.IsDir() {
-			return &usageError{fmt.Errorf("%s is a directory; name its files, such as %s/*.ndjson.gz", name, strings.TrimSuffix(name, "/"))}
-		}
+	files, err := f.list()
+	if err != nil {
+		return &usageError{err}
 	}
 	out, err := f.open(t)
 	if err != nil {
 		return err
 	}
 	var all tally
-	for _, name := range f.Files {
+	for _, name := range files {
 		var n tally
 		if n, err = f.file(t, out, name); err != nil {
 			err = fmt.Errorf("import %s: %w", name, err)
@@ -72,6 +69,43 @@ func (f *importFiles) Run(t *terminal) error {
 	fmt.Fprintln(t.stdout)
 	return err
 }
+
+// list names the files: directories give theirs, below them too, in the order
+// of their names.
+func (f *importFiles) list() ([]string, error) {
+	var files []string
+	for _, name := range f.Files {
+		if name == "-" {
+			files = append(files, name)
+			continue
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, name)
+			continue
+		}
+		before := len(files)
+		err = filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() && archiveName.MatchString(entry.Name()) {
+				files = append(files, path)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == before {
+			return nil, fmt.Errorf("the directory %s holds no events; want files such as calls.ndjson, calls.jsonl.gz or calls.json.zst", name)
+		}
+	}
+	return files, nil
+}
+
+// archiveName is what a file in a directory must be called to be taken.
+var archiveName = regexp.MustCompile(`^[^.].*\.(ndjson|jsonl|json)(\.gz|\.zst)?$`)
 
 // file imports one file from where an earlier import of it stopped.
 func (f *importFiles) file(t *terminal, out sink, name string) (n tally, err error) {
@@ -208,7 +242,7 @@ func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, don
 
 // bad says what is wrong with a line.
 func bad(line []byte) error {
-	_, err := events.FromReport(time.Now(), line)
+	_, err := events.FromArchive(time.Now(), line)
 	return err
 }
 
@@ -218,7 +252,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := in.ReadSlice('\n')
-		if len(line) <= events.MaxEventBytes {
+		if len(line) <= events.MaxArchiveBytes {
 			line = append(line, part...)
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {

@@ -33,10 +33,12 @@ const (
 // program is the command line: one field for each subcommand.
 type program struct {
 	Serve       serve       `cmd:"" help:"Take events over HTTP, keep them in JetStream, project them into Postgres."`
-	Import      importFiles `cmd:"" help:"Take in NDJSON files (plain, .gz, .zst, or - for standard input), marked as an import."`
+	Import      importFiles `cmd:"" help:"Take in NDJSON files (plain, .gz, .zst, directories of them, or - for standard input), marked as an import."`
 	Keys        keys        `cmd:"" help:"Make, show and revoke the keys of those who send events."`
 	Migrate     migrate     `cmd:"" help:"Bring the schema up, show it, or repair it after a failure."`
+	Quarantine  quarantine  `cmd:"" help:"What could not be read or projected: look at it, try it again, drop it."`
 	Status      status      `cmd:"" help:"Show the log, how far it is applied, quarantine and storage."`
+	Doctor      doctor      `cmd:"" help:"Say what is unsafe or not set up, and what to do. Exit 1 where there is danger."`
 	Healthcheck healthcheck `cmd:"" help:"Ask a URL; exit 0 when it answers 200. For containers without a shell."`
 }
 

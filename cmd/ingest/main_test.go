@@ -70,16 +70,16 @@ func TestWrongUsageExitsWith2AndSaysWhatWouldBeRight(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unknown command":   {[]string{"sevre"}, "Try: ingest --help"},
-		"unknown flag":      {[]string{"serve", "--port", "1"}, "unknown flag"},
-		"unknown role":      {[]string{"serve", "--role", "door"}, "want all, intake or project"},
-		"open door":         {[]string{"serve", "--listen", "0.0.0.0:0", "--data-dir", dir}, "ROOMTRAIL_WRITE_KEYS"},
-		"bad key":           {[]string{"serve", "--write-keys", "nokey"}, "want KEY=APP"},
-		"half of TLS":       {[]string{"serve", "--tls-cert", "x.pem"}, "belong together"},
-		"bad proxy":         {[]string{"serve", "--trusted-proxies", "proxy"}, "want an address or a network"},
-		"no such file":      {[]string{"import", "--data-dir", dir, dir + "/missing.ndjson"}, "no such file"},
-		"a directory":       {[]string{"import", "--data-dir", dir, dir}, "name its files"},
-		"nothing to import": {[]string{"import"}, "<file>"},
+		"unknown command":    {[]string{"sevre"}, "Try: ingest --help"},
+		"unknown flag":       {[]string{"serve", "--port", "1"}, "unknown flag"},
+		"unknown role":       {[]string{"serve", "--role", "door"}, "want all, intake or project"},
+		"open door":          {[]string{"serve", "--listen", "0.0.0.0:0", "--data-dir", dir}, "ROOMTRAIL_WRITE_KEYS"},
+		"bad key":            {[]string{"serve", "--write-keys", "nokey"}, "want KEY=APP"},
+		"half of TLS":        {[]string{"serve", "--tls-cert", "x.pem"}, "belong together"},
+		"bad proxy":          {[]string{"serve", "--trusted-proxies", "proxy"}, "want an address or a network"},
+		"no such file":       {[]string{"import", "--data-dir", dir, dir + "/missing.ndjson"}, "no such file"},
+		"an empty directory": {[]string{"import", "--data-dir", dir, dir}, "holds no events"},
+		"nothing to import":  {[]string{"import"}, "<file>"},
 	} {
 		code, _, stderr := command(t, "", c.args...)
 		if code != exitUsage || !strings.Contains(stderr, c.want) {

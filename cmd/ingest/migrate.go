@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
-	"roomtrail/embedded"
 	"roomtrail/projections"
 	"roomtrail/readmodel"
 )
@@ -26,7 +23,7 @@ type (
 )
 
 func (migrateUp) Run(t *terminal, p *program) error {
-	return p.Migrate.with(t, func(url string) error {
+	return p.Migrate.withDatabase(t, func(url string) error {
 		if err := readmodel.Migrate(t.ctx, url, p.Migrate.ReaderPassword); err != nil {
 			return err
 		}
@@ -35,11 +32,11 @@ func (migrateUp) Run(t *terminal, p *program) error {
 }
 
 func (migrateStatus) Run(t *terminal, p *program) error {
-	return p.Migrate.with(t, func(url string) error { return p.Migrate.show(t, url) })
+	return p.Migrate.withDatabase(t, func(url string) error { return p.Migrate.show(t, url) })
 }
 
 func (migrateRepair) Run(t *terminal, p *program) error {
-	return p.Migrate.with(t, func(url string) error {
+	return p.Migrate.withDatabase(t, func(url string) error {
 		if err := readmodel.Repair(t.ctx, url, p.Migrate.ReaderPassword); err != nil {
 			return err
 		}
@@ -64,30 +61,4 @@ func (m *migrate) show(t *terminal, url string) error {
 	fmt.Fprintf(t.stdout, "facts       version %d of %d, %s\nread model  version %d live, this program's is %d\n",
 		s.Version, s.Latest, note, s.Live, projections.Version)
 	return nil
-}
-
-// with finds the database: the one that is named, that of the running stack,
-// or the private one, which is started for as long as it takes.
-func (m *migrate) with(t *terminal, do func(url string) error) error {
-	if m.DatabaseURL != "" {
-		return do(m.DatabaseURL)
-	}
-	running, err := embedded.Find(m.DataDir)
-	if err == nil {
-		return do(running.DatabaseURL)
-	}
-	if !errors.Is(err, embedded.ErrNotRunning) {
-		return err
-	}
-	dir, err := embedded.OpenDir(m.DataDir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	pg, err := embedded.StartPostgres(t.ctx, embedded.PostgresConfig{Dir: dir.Path() + "/postgres", Logger: t.logger()})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = pg.Stop(context.WithoutCancel(t.ctx)) }()
-	return do(pg.DSN(pg.Superuser(), "postgres"))
 }

@@ -65,7 +65,7 @@ func (s *logSink) take(ctx context.Context, lines [][]byte) (rejected []rejectio
 	now := time.Now()
 	list := make([]events.Event, 0, len(lines))
 	for i, line := range lines {
-		e, err := events.FromReport(now, line)
+		e, err := events.FromArchive(now, line)
 		if err != nil {
 			rejected = append(rejected, rejection{i, err})
 			continue

@@ -44,6 +44,7 @@ func TestQuestionsOnRealViews(t *testing.T) {
 	t.Run("health", func(t *testing.T) { health(t, env) })
 	t.Run("filters", func(t *testing.T) { narrowed(t, env) })
 	t.Run("errors", func(t *testing.T) { errorCodes(t, env) })
+	t.Run("doctor", func(t *testing.T) { doctored(t, env) })
 	t.Run("timeline", func(t *testing.T) { timelines(t, env) })
 	t.Run("empty answers", func(t *testing.T) { emptyAnswers(t, env) })
 	t.Run("sql", func(t *testing.T) { sqlAnswers(t, env) })
@@ -161,6 +162,50 @@ func narrowed(t *testing.T, env map[string]string) {
 	}
 	if got := runWith(t, env, "", "sessions", "--limit", "24"); got.stderr != "" {
 		t.Errorf("all of the rows, but it says %q", got.stderr)
+	}
+}
+
+// doctored: Seed's reporters never say sent_at, a monotonic clock or that they
+// live; each platform has one session that begins late and says Logined twice.
+func doctored(t *testing.T, env map[string]string) {
+	type key struct{ platform, lookedAt string }
+	got := map[key]map[string]any{}
+	for _, r := range rows(t, env, "doctor", "--app", "demo") {
+		got[key{r["platform"].(string), r["looked_at"].(string)}] = r
+		if (r["advice"] == nil) != (r["verdict"] == "ok" || r["verdict"] == "unknown") {
+			t.Errorf("%v is advised %v", r, r["advice"])
+		}
+	}
+	if len(got) != 21 {
+		t.Errorf("%d rows, want 10 for each of 2 platforms and 1 of the app", len(got))
+	}
+	for k, want := range map[key]struct {
+		found, among any
+		verdict      string
+	}{
+		{"web", "events"}: {39.0, nil, "ok"},
+		{"web", "logins"}: {12.0, nil, "ok"},
+		{"web", "lasting logins without a sign of life"}:    {8.0, 8.0, "warning"},
+		{"web", "numbers missing in sessions"}:              {0.0, 39.0, "ok"},
+		{"android", "logins without device_id"}:             {0.0, 12.0, "ok"},
+		{"android", "events without a monotonic clock"}:     {39.0, 39.0, "warning"},
+		{"android", "events without sent_at"}:               {39.0, 39.0, "warning"},
+		{"android", "events by clocks more than 5 s off"}:   {0.0, 39.0, "ok"},
+		{"web", "sessions that begin without Logining"}:     {1.0, 11.0, "note"},
+		{"android", "sessions that begin without Logining"}: {1.0, 11.0, "note"},
+		{"web", "states said twice"}:                        {1.0, 39.0, "note"},
+		{"any", "server callbacks"}:                         {0.0, nil, "note"},
+	} {
+		r := got[k]
+		if r == nil || r["found"] != want.found || r["among"] != want.among || r["verdict"] != want.verdict {
+			t.Errorf("%v: %v, want %v", k, r, want)
+		}
+	}
+	if got := rows(t, env, "doctor", "--app", "other"); len(got) != 0 {
+		t.Errorf("an app that nothing came from has %v", got)
+	}
+	if got := rows(t, env, "doctor", "--platform", "web"); len(got) != 11 {
+		t.Errorf("%d rows of web, want 11", len(got))
 	}
 }
 

@@ -35,9 +35,10 @@ var (
 		"LoginFailed": query.Bad, "ReconnectFailed": query.Bad, "KickOut": query.Bad, "kicked": query.Bad, "gone": query.Bad,
 		"pending": query.Doubt, "Reconnecting": query.Doubt, "LogoutFailed": query.Doubt, "silent": query.Doubt,
 		"dark": query.Doubt, "superseded": query.Doubt, "unknown": query.Doubt,
+		"warning": query.Bad, "note": query.Doubt,
 		query.Nil: query.Faint,
 	}
-	toned = []string{"login_outcome", "outcome", "state", "presence", "reason", "ended_by"}
+	toned = []string{"login_outcome", "outcome", "state", "presence", "reason", "ended_by", "verdict"}
 )
 
 // Prose wraps at this width; ids never do, for they are there to be copied.
