@@ -58,9 +58,9 @@ func (p *parser) archiveField(bit uint64, name string, raw []byte) (r *Refused) 
 		e.ClockOffsetMS, e.HasClockOff = n, true
 	case fSource:
 		switch e.Source = Source(text(raw)); e.Source {
-		case FromClient, FromServer, FromMonitor:
+		case FromClient:
 		default:
-			return refuse(name, "%s is no source; want client, server or monitor", show(raw))
+			return refuse(name, "%s: only what clients said is read here; server callbacks have an import of their own, and findings of the monitor are made anew", show(raw))
 		}
 	}
 	return r

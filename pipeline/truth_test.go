@@ -153,7 +153,7 @@ func (d *day) compare(t *testing.T) {
 			t.Fatalf("the truth is %+v", *l)
 		}
 	}
-	if whole < len(d.logins)/2 || partly < len(d.logins)/50 || nothing == 0 {
+	if whole < len(d.logins)/2 || partly < len(d.logins)/50 || nothing == 0 && !testing.Short() {
 		t.Errorf("%d logins were delivered whole, %d partly, %d not at all: want some of each", whole, partly, nothing)
 	}
 	if len(d.sessions) != len(d.logins)-nothing {

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"roomtrail/events"
+	"roomtrail/intake"
 	"roomtrail/progressbar"
 )
 
@@ -26,9 +27,12 @@ import (
 // where it was: see progress.go.
 type importFiles struct {
 	servers
-	Strict bool     `env:"ROOMTRAIL_STRICT" help:"Stop at the first bad line."`
-	Again  bool     `help:"Import files again that were imported before. Their events count once all the same."`
-	Files  []string `arg:"" name:"file" help:"NDJSON, one event a line, as the intake takes them or as the log keeps them; a directory for all such files below it; - for standard input."`
+	Strict          bool   `env:"ROOMTRAIL_STRICT" help:"Stop at the first bad line."`
+	Format          string `enum:"events,zego-callbacks" default:"events" env:"ROOMTRAIL_IMPORT_FORMAT" placeholder:"FORMAT" help:"What the lines are: ${enum} (default ${default})."`
+	CallbackSecrets string `name:"zego-callback-secrets" env:"ROOMTRAIL_ZEGO_CALLBACK_SECRETS" placeholder:"APP=SECRET,…" help:"With zego-callbacks: secrets that they are signed with. What none of them has signed is kept as unproven and counts for nothing."`
+	Again           bool   `help:"Import files again that were imported before. Their events count once all the same."`
+	read            reader
+	Files           []string `arg:"" name:"file" help:"NDJSON, one event a line, as the intake takes them or as the log keeps them; a directory for all such files below it; - for standard input."`
 }
 
 // importBatch is how many lines are made durable at once.
@@ -40,6 +44,9 @@ type tally struct{ accepted, rejected, skipped int64 }
 func (f *importFiles) Run(t *terminal) error {
 	files, err := f.list()
 	if err != nil {
+		return &usageError{err}
+	}
+	if f.read, err = f.reader(); err != nil {
 		return &usageError{err}
 	}
 	out, err := f.open(t)
@@ -68,6 +75,33 @@ func (f *importFiles) Run(t *terminal) error {
 	}
 	fmt.Fprintln(t.stdout)
 	return err
+}
+
+// reader turns a line into the event that is appended.
+type reader func(now time.Time, line []byte) (events.Event, error)
+
+func (f *importFiles) reader() (reader, error) {
+	if f.Format != "zego-callbacks" {
+		return func(now time.Time, line []byte) (events.Event, error) {
+			e, err := events.FromArchive(now, line)
+			e.Import, e.Trust = true, events.TrustPublic
+			return e, err
+		}, nil
+	}
+	secrets, err := intake.ParseCallbackSecrets(f.CallbackSecrets)
+	if err != nil {
+		return nil, err
+	}
+	// A callback of old was received about when it was sent; how old it is says
+	// nothing against it here.
+	return func(now time.Time, line []byte) (events.Event, error) {
+		c, err := events.FromCallback(now, line)
+		c.Event.Import, c.Event.Trust, c.Event.ReceivedAt = true, events.TrustUnproven, c.SentAt
+		if err == nil && c.Signed(secrets[c.Event.AppID]) {
+			c.Event.Trust = events.TrustVendor
+		}
+		return c.Event, err
+	}, nil
 }
 
 // list names the files: directories give theirs, below them too, in the order
@@ -218,11 +252,11 @@ func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, don
 		case line == nil, len(bytes.TrimSpace(line)) == 0:
 		case number <= done.Lines:
 			n.skipped++
-		case f.Strict && bad(line) != nil:
+		case f.Strict && f.bad(line) != nil:
 			if err := send(); err != nil {
 				return n, err
 			}
-			return n, fmt.Errorf("line %d: %w (--strict)", number, bad(line))
+			return n, fmt.Errorf("line %d: %w (--strict)", number, f.bad(line))
 		default:
 			batch, numbers = append(batch, line), append(numbers, number)
 		}
@@ -241,8 +275,8 @@ func (f *importFiles) lines(t *terminal, out sink, name string, r io.Reader, don
 }
 
 // bad says what is wrong with a line.
-func bad(line []byte) error {
-	_, err := events.FromArchive(time.Now(), line)
+func (f *importFiles) bad(line []byte) error {
+	_, err := f.read(time.Now(), line)
 	return err
 }
 

@@ -37,7 +37,11 @@ func (f *importFiles) open(t *terminal) (sink, error) {
 	if f.NATSURL == "" {
 		running, err := embedded.Find(f.DataDir)
 		if err == nil && running.IntakeURL != "" {
-			return &doorSink{url: running.IntakeURL, key: running.ImportKey}, nil
+			door := &doorSink{url: running.IntakeURL, key: running.ImportKey}
+			if f.Format == "zego-callbacks" {
+				door.read = f.read
+			}
+			return door, nil
 		}
 		if err != nil && !errors.Is(err, embedded.ErrNotRunning) {
 			return nil, err
@@ -52,28 +56,18 @@ func (f *importFiles) open(t *terminal) (sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logSink{pipeline: p, drain: f.NATSURL == ""}, nil
+	return &logSink{pipeline: p, read: f.read, drain: f.NATSURL == ""}, nil
 }
 
 // logSink appends to the log itself.
 type logSink struct {
 	pipeline *pipeline.Pipeline
+	read     reader
 	drain    bool
 }
 
 func (s *logSink) take(ctx context.Context, lines [][]byte) (rejected []rejection, err error) {
-	now := time.Now()
-	list := make([]events.Event, 0, len(lines))
-	for i, line := range lines {
-		e, err := events.FromArchive(now, line)
-		if err != nil {
-			rejected = append(rejected, rejection{i, err})
-			continue
-		}
-		e.Import, e.Trust = true, events.TrustPublic
-		_, _ = rand.Read(e.Salt[:]) // never fails
-		list = append(list, e)
-	}
+	list, rejected := readAll(s.read, lines)
 	return rejected, again(ctx, func() error {
 		err := s.pipeline.Log().Append(ctx, list)
 		if errors.Is(err, eventlog.ErrFull) {
@@ -99,10 +93,38 @@ func (s *logSink) close(ctx context.Context) error {
 	return errors.Join(err, s.pipeline.Stop(ctx))
 }
 
-// doorSink posts to the door of a running stack.
-type doorSink struct{ url, key string }
+// readAll reads lines into events that can be appended.
+func readAll(read reader, lines [][]byte) (list []events.Event, rejected []rejection) {
+	now := time.Now()
+	list = make([]events.Event, 0, len(lines))
+	for i, line := range lines {
+		e, err := read(now, line)
+		if err != nil {
+			rejected = append(rejected, rejection{i, err})
+			continue
+		}
+		_, _ = rand.Read(e.Salt[:]) // never fails
+		list = append(list, e)
+	}
+	return list, rejected
+}
+
+// doorSink posts to the door of a running stack: events as they are, which it
+// reads itself; anything else as messages of the log.
+type doorSink struct {
+	url, key string
+	read     reader // nil: the door reads
+}
 
 func (s *doorSink) take(ctx context.Context, lines [][]byte) (rejected []rejection, err error) {
+	if s.read != nil {
+		list, rejected := readAll(s.read, lines)
+		messages := make([][]byte, 0, len(list))
+		for i := range list {
+			messages = append(messages, events.Encode(&list[i]))
+		}
+		return rejected, again(ctx, func() error { _, err := s.post(ctx, "/v1/messages", messages); return err })
+	}
 	// A body holds at most 8 MiB, which a batch of large lines would pass.
 	for start := 0; start < len(lines); {
 		end, size := start, 0
@@ -112,7 +134,7 @@ func (s *doorSink) take(ctx context.Context, lines [][]byte) (rejected []rejecti
 		}
 		part := lines[start:end]
 		err := again(ctx, func() error {
-			verdicts, err := s.post(ctx, part)
+			verdicts, err := s.post(ctx, "/v1/events", part)
 			for i := range verdicts {
 				verdicts[i].index += start
 			}
@@ -127,8 +149,8 @@ func (s *doorSink) take(ctx context.Context, lines [][]byte) (rejected []rejecti
 	return rejected, nil
 }
 
-func (s *doorSink) post(ctx context.Context, lines [][]byte) ([]rejection, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/v1/events", bytes.NewReader(bytes.Join(lines, []byte("\n"))))
+func (s *doorSink) post(ctx context.Context, path string, lines [][]byte) ([]rejection, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path, bytes.NewReader(bytes.Join(lines, []byte("\n"))))
 	if err != nil {
 		return nil, err
 	}
