@@ -1,9 +1,10 @@
 # The steps that CI runs too live in .ci/run, so that there is one of each.
 
 FUZZTIME ?= 30s
+SEEDS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help test race lint fuzz bench update demo up check
+.PHONY: help test race lint sim fuzz bench update demo up check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +17,9 @@ race: ## Run the tests of concurrent packages under the race detector
 
 lint: ## Check format, go vet, staticcheck
 	.ci/run format vet staticcheck
+
+sim: ## Hold SEEDS (10000) small worlds against the promises of the rooms
+	ROOMTRAIL_SEEDS=$(SEEDS) go test ./sim -run Seeds -v
 
 fuzz: ## Fuzz each target of events and credentials for FUZZTIME (30s)
 	FUZZTIME=$(FUZZTIME) .ci/run fuzz

@@ -26,7 +26,7 @@ func TestAnArchiveKeepsWhenItWasReceived(t *testing.T) {
 		"received_at and offset":       {map[string]string{"received_at": `"2026-03-01T10:00:09.5Z"`, "clock_offset_ms": `-12`}, received, -12, true, FromClient},
 		"an offset stands over a time": {map[string]string{"received_at": `"2026-03-01T10:00:09.5Z"`, "sent_at": `"2026-03-01T10:00:02Z"`, "clock_offset_ms": `"8"`}, received, 8, true, FromClient},
 		"an offset alone":              {map[string]string{"clock_offset_ms": `90000`}, noon, 90000, true, FromClient},
-		"a source":                     {map[string]string{"source": `"monitor"`}, noon, 0, false, FromMonitor},
+		"a source":                     {map[string]string{"source": `"client"`}, noon, 0, false, FromClient},
 		"nulls":                        {map[string]string{"received_at": `null`, "sent_at": `null`, "clock_offset_ms": `null`, "source": `null`}, noon, 0, false, FromClient},
 	} {
 		e, err := FromArchive(noon, report(t, c.changes))

@@ -13,15 +13,15 @@ func TestOnlyTheImportKeyBringsTimesOfItsOwn(t *testing.T) {
 	t.Parallel()
 	d := open(t, intake.Config{ImportKey: "import-key"}, eventlog.Config{})
 	line := `{"app_id":"a","room_id":"r","user_id":"u","session_id":"s","seq":0,"reason":0,"error_code":0,"platform":"web",` +
-		`"occurred_at":"2026-02-01T10:00:00Z","sent_at":"2026-02-01T10:00:01Z","received_at":"2026-02-01T10:00:09Z","source":"monitor"}`
+		`"occurred_at":"2026-02-01T10:00:00Z","sent_at":"2026-02-01T10:00:01Z","received_at":"2026-02-01T10:00:09Z","source":"client"}`
 	for name, c := range map[string]struct {
 		key, body, received, source string
 		offset                      int64
 		imported                    bool
 	}{
-		"an import": {"import-key", line, "2026-02-01T10:00:09.000000Z", "monitor", 8000, true},
+		"an import": {"import-key", line, "2026-02-01T10:00:09.000000Z", "client", 8000, true},
 		"an import in an envelope of now": {"import-key", `{"sent_at":"2026-03-01T10:00:00Z","events":[` + line + `]}`,
-			"2026-02-01T10:00:09.000000Z", "monitor", 8000, true},
+			"2026-02-01T10:00:09.000000Z", "client", 8000, true},
 		"a report": {"", `{"sent_at":"2026-03-01T10:00:08Z","events":[` + line + `]}`, "2026-03-01T10:00:10.000000Z", "client", 2000, false},
 	} {
 		header := map[string]string{}
