@@ -58,6 +58,7 @@ func TestSignsOfLife(t *testing.T) {
 	if a := d.send(t, "POST", "/v1/alive", nil, []byte(one)); a.Status != http.StatusUnauthorized {
 		t.Errorf("without a key: %d", a.Status)
 	}
+	taken = nil
 	key := events.SetKey{AppID: "app", RoomID: "r", UserID: "u", SessionID: "s"}
 	d.send(t, "POST", "/v1/alive", map[string]string{"Authorization": "Bearer a-long-key"}, []byte(one))
 	if len(taken) != 1 || taken[0].Session != key.Hash() || taken[0].LastSeq != 7 || !taken[0].At.Equal(now) {
