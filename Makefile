@@ -21,7 +21,7 @@ lint: ## Check format, go vet, staticcheck
 sim: ## Hold SEEDS (10000) small worlds against the promises of the rooms
 	ROOMTRAIL_SEEDS=$(SEEDS) go test ./sim -run Seeds -v
 
-fuzz: ## Fuzz each target of events and credentials for FUZZTIME (30s)
+fuzz: ## Fuzz each target of events, credentials and intake for FUZZTIME (30s)
 	FUZZTIME=$(FUZZTIME) .ci/run fuzz
 
 bench: ## Measure what is promised

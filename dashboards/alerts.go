@@ -66,7 +66,11 @@ func rules() ([]rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []rule{spike, stale}, nil
+	unproven, err := callbacksUnproven()
+	if err != nil {
+		return nil, err
+	}
+	return []rule{spike, stale, unproven}, nil
 }
 
 // reconnectFailedSpike pages when many clients give up at once.
@@ -123,6 +127,45 @@ func figuresStale() (rule, error) {
 		},
 	}, err
 }
+
+// callbacksUnproven tells when somebody uses the vendor's signatures again: they
+// do not cover what a callback says, so one who has seen a request can forge.
+func callbacksUnproven() (rule, error) {
+	data, err := aboveZero(unprovenWindow, Table("A", unprovenSQL))
+	return rule{
+		UID:          "roomtrail-callbacks-unproven",
+		Title:        "Unproven server callbacks",
+		Condition:    "C",
+		Data:         data,
+		DashboardUID: RoomsUID,
+		PanelID:      panelLag,
+		NoDataState:  string(alerting.RuleNoDataStateNoData),
+		ExecErrState: string(alerting.RuleExecErrStateKeepLast),
+		For:          "0s",
+		// One is enough to know; it stays for long enough to be read.
+		KeepFiringFor: "15m",
+		Labels:        map[string]string{"severity": "ticket"},
+		Annotations: map[string]string{
+			"summary": "{{ printf \"%.0f\" .Values.A.Value }} server callbacks came under a signature that had been used with another body",
+			"description": "They are kept, marked unproven, and count for nothing. Either somebody who has seen a callback sends forged ones, or the vendor uses " +
+				"a timestamp and nonce twice: compare them in room_events, where trust is unproven. With --zego-strict-nonce they are refused.",
+		},
+	}, err
+}
+
+// unprovenWindow is how far back, in seconds, an unproven callback is looked for.
+const unprovenWindow = 900
+
+// unprovenSQL counts them by when they came. What they say of when it happened
+// only keeps the search short.
+const unprovenSQL = `
+SELECT count(*)::float8 AS unproven
+FROM room_events
+WHERE $__timeFilter(received_at)
+  AND happened_at >= $__timeFrom()::timestamptz - interval '1 day'
+  AND source = 'server'
+  AND trust = 'unproven'
+  AND is_import IS NOT TRUE`
 
 // aboveZero is the data of a rule whose first query answers 0 while all is
 // well: the limits live in its SQL, where they are tested, not in Grafana.
