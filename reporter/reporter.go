@@ -13,6 +13,7 @@ package reporter
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"roomtrail/events"
@@ -103,8 +104,17 @@ func (r *Reporter) App(now Clock, room, why string) (events.Event, bool) {
 // valid until the next call.
 func (r *Reporter) Waiting() []events.Event { return r.waiting }
 
-// Taken forgets the first n events that waited.
-func (r *Reporter) Taken(n int) {
+// Taken forgets what the intake has taken: all up to the last of what was sent,
+// as far as it still waits; the oldest may have been dropped meanwhile.
+func (r *Reporter) Taken(sent []events.Event) {
+	if len(sent) == 0 {
+		return
+	}
+	session, seq := sent[len(sent)-1].SessionID, sent[len(sent)-1].Seq
+	r.forget(1 + slices.IndexFunc(r.waiting, func(e events.Event) bool { return e.SessionID == session && e.Seq == seq }))
+}
+
+func (r *Reporter) forget(n int) {
 	left := copy(r.waiting, r.waiting[n:])
 	clear(r.waiting[left:])
 	r.waiting = r.waiting[:left]
@@ -143,7 +153,7 @@ func (r *Reporter) shed(last events.Event) {
 			rooms = append(rooms, e.RoomID)
 		}
 	}
-	r.Taken(n)
+	r.forget(n)
 	for _, room := range rooms {
 		e := r.event(Clock{last.OccurredAt, time.Duration(last.MonotonicMS * float64(time.Millisecond))}, room, events.Lost)
 		e.Count, e.Why = counts[room], "buffer_full"

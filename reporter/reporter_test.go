@@ -91,8 +91,25 @@ func TestWhatDoesNotFitIsCounted(t *testing.T) {
 	if len(waiting) != 7 || waiting[0].Seq != 5 || last.Kind != events.Lost || last.Count != 5 || last.Seq != 11 {
 		t.Errorf("%d events wait from %d on, the last is %s with %d; want 7 from 5 on, and 5 lost", len(waiting), waiting[0].Seq, last.Kind, last.Count)
 	}
-	r.Taken(6)
+	r.Taken(waiting[:6])
 	if n := len(r.Waiting()); n != 1 || r.Waiting()[0].Kind != events.Lost {
 		t.Errorf("%d events wait after 6 of 7 were taken", n)
+	}
+}
+
+// What was dropped while a request was under way is not forgotten twice.
+func TestTakenAfterShedding(t *testing.T) {
+	t.Parallel()
+	r := newReporter("web", 10)
+	r.State(noon, "r", events.Logining, 0, "", "login")
+	sent := append([]events.Event(nil), r.Waiting()...)
+	for range 11 {
+		r.App(noon, "r", "hidden")
+	}
+	before := len(r.Waiting())
+	r.Taken(sent)
+	r.Taken(nil)
+	if got := len(r.Waiting()); got != before {
+		t.Errorf("%d events wait, want %d: what was taken had been dropped before", got, before)
 	}
 }

@@ -56,7 +56,7 @@ func (a *app) postNow() {
 			return
 		}
 		if a.line.number == number && a.line.down {
-			a.taken(len(batch))
+			a.taken(batch)
 			return
 		}
 		w.after(answerTimeout, func() {
@@ -66,8 +66,8 @@ func (a *app) postNow() {
 	})
 }
 
-func (a *app) taken(n int) {
-	a.notes.Taken(n)
+func (a *app) taken(sent []events.Event) {
+	a.notes.Taken(sent)
 	a.post.inFlight = 0
 	if len(a.notes.Waiting()) > 0 {
 		a.postSoon()
@@ -88,7 +88,7 @@ func (a *app) postEach() {
 		sent := a.clock().Wall
 		w.after(a.line.lag+w.about(700*time.Millisecond), func() { w.deliver(a, sent, []events.Event{e}) })
 	}
-	a.notes.Taken(len(a.notes.Waiting()))
+	a.notes.Taken(a.notes.Waiting())
 }
 
 // beacon sends what waits while the page goes down; it may still arrive.
@@ -97,7 +97,7 @@ func (a *app) beacon() {
 	if a.line.up && !a.line.known && len(a.notes.Waiting()) > 0 {
 		w, sent := a.world, a.clock().Wall
 		batch := append([]events.Event(nil), a.notes.Waiting()...)
-		a.notes.Taken(len(batch))
+		a.notes.Taken(batch)
 		w.after(a.line.lag, func() { w.deliver(a, sent, batch) })
 	}
 }
@@ -106,7 +106,7 @@ func (a *app) beacon() {
 // reporters keep them and send them when the app is started again, hours later.
 func (w *World) lose(a *app) {
 	rest := append([]events.Event(nil), a.notes.Waiting()...)
-	a.notes.Taken(len(rest))
+	a.notes.Taken(rest)
 	if len(rest) == 0 {
 		return
 	}

@@ -191,7 +191,7 @@ func (w *World) Finish() Output {
 	w.out = Output{}
 	for len(w.running) > 0 {
 		a := w.running[len(w.running)-1]
-		a.notes.Taken(len(a.notes.Waiting()))
+		a.notes.Taken(a.notes.Waiting())
 		w.remove(a, "running")
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.stays)) {

@@ -203,10 +203,8 @@ func envelope(now time.Time, list []events.Event) []byte {
 // taken forgets what was sent. Meanwhile the reporter may have dropped some of
 // it, so it is found by its number.
 func (o *outbox) taken(list []events.Event, body []byte) {
-	last := &list[len(list)-1]
 	o.mu.Lock()
-	n := slices.IndexFunc(o.reporter.Waiting(), func(e events.Event) bool { return e.SessionID == last.SessionID && e.Seq == last.Seq })
-	o.reporter.Taken(n + 1)
+	o.reporter.Taken(list)
 	o.mu.Unlock()
 	var answer struct {
 		Rejected int
