@@ -161,10 +161,16 @@ func (f *Fleet) deliver(ctx context.Context, d sim.Delivery) error {
 const (
 	signsEvery = time.Second
 	mostSigns  = 1000
+	// A sign counts from when it comes: one of long ago would be a lie.
+	staleSign = time.Minute
 )
 
 func (f *Fleet) gather(signs []sim.Sign) (batch []sim.Sign) {
-	f.signs = append(f.signs, signs...)
+	for _, s := range signs {
+		if time.Since(s.At) < staleSign {
+			f.signs = append(f.signs, s)
+		}
+	}
 	if len(f.signs) < mostSigns && (len(f.signs) == 0 || time.Since(f.spoke) < signsEvery) {
 		return nil
 	}

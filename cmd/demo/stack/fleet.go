@@ -44,7 +44,7 @@ func playFleet(ctx context.Context, p *pipeline.Pipeline, key string, start time
 	if err != nil {
 		return err
 	}
-	f := &fleet.Fleet{World: world, Intake: p.IntakeURL(), Key: key, App: app}
+	f := &fleet.Fleet{World: world, Intake: p.IntakeURL(), Key: key, App: app, CallbackSecret: key}
 	every, told := 15*time.Second, time.Time{}
 	if progressbar.IsTerminal(out) {
 		every = time.Second

@@ -64,7 +64,8 @@ func (d *demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 	start := time.Now()
 	p, err := pipeline.Start(ctx, pipeline.Config{
 		DataDir: d.DataDir, Intake: true, Project: true, Keys: keys, Logger: logger,
-		Listen: free(d.Listen, "127.0.0.1:8080"), AllowedOrigins: []string{"http://localhost:8080", "http://127.0.0.1:8080"},
+		Callbacks: intake.Callbacks{Secrets: map[string][]string{app: {key}}}, // the fleet's server signs with the same
+		Listen:    free(d.Listen, "127.0.0.1:8080"), AllowedOrigins: []string{"http://localhost:8080", "http://127.0.0.1:8080"},
 	})
 	if err != nil {
 		var locked *embedded.LockedError

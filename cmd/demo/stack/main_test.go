@@ -43,6 +43,7 @@ func TestDemo(t *testing.T) {
 	for what, least := range map[string]int{
 		"sessions": 300, "kicks": 10, "anomalies": 3, "sessions WHERE login_outcome = 'failed'": 3,
 		"interruptions WHERE recovery_case = 1": 20, "interruptions WHERE recovery_case = 2": 5, "interruptions WHERE recovery_case = 3": 3,
+		"server_visits WHERE agreement = 'agree'": 200, "heartbeat_timeouts WHERE provenance = 'witnessed'": 5,
 		"sessions WHERE ended_by IS NULL AND last_event_at > now() - interval '5 min'": 1,
 	} {
 		first.until(t, what, least)
