@@ -42,8 +42,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// What the door may take of the memory, and how many connections it holds.
 const (
 	maxResident    = 512 << 20
+	maxConnections = 3000
 	attackedSecret = "callback-secret"
 )
 
@@ -86,7 +88,7 @@ func attacked(dir string) error {
 	server.ReadTimeout /= 5
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }()
 	fmt.Println(listener.Addr())
-	return server.Serve(listener)
+	return server.Serve(intake.Listen(listener, intake.Connections{Total: maxConnections}))
 }
 
 // victim is the process that is attacked.
