@@ -84,7 +84,7 @@ func (d *Door) callbacks(w http.ResponseWriter, r *http.Request) {
 // takeCallback does everything but the answering: body, signature, window,
 // ledger, log.
 func (d *Door) takeCallback(w http.ResponseWriter, r *http.Request) (e events.Event, f *fault) {
-	held := &allowance{memory: d.memory}
+	held := d.allow(r)
 	defer held.release()
 	body, f := readBody(w, r, held, maxCallback)
 	if f != nil {

@@ -83,7 +83,7 @@ type Door struct {
 	log    Log
 	config Config
 	mux    *http.ServeMux
-	memory memory
+	memory *memory
 
 	limiter *limiter
 }

@@ -29,6 +29,7 @@ func TestHostile(t *testing.T) {
 	}{
 		{"slow headers", slowHeaders},
 		{"slow bodies", slowBodies},
+		{"stalled bodies", stalledBodies},
 		{"idle sockets", idleSockets},
 		{"chunked without end", endlessChunks},
 		{"wrong content-length", wrongLengths},
@@ -119,6 +120,20 @@ func slowBodies(t *testing.T, v *victim) {
 		dripping.Go(func() { drip(list, " ") })
 		awaitClosed(t, list, 20*time.Second)
 		dripping.Wait()
+	})
+}
+
+// Bodies that stall after enough of each to fill all the room there is: an
+// address fills its own share, and batches from others are taken beside them.
+func stalledBodies(t *testing.T, v *victim) {
+	batch := []byte("[" + strings.Repeat(event(1, "")+",", 300) + event(1, "") + "]")
+	v.beside(t, func() {
+		for _, path := range posts {
+			v.dial(t, 400, "POST "+path+" HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.66\r\nContent-Length: 250000\r\n\r\n"+strings.Repeat(" ", 66<<10))
+		}
+		if status, answer := v.post(t, "/v1/events", "", batch); status != 200 {
+			t.Errorf("a batch beside them: %d %s", status, answer)
+		}
 	})
 }
 

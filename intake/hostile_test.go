@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,7 +79,9 @@ func attacked(dir string) error {
 	handler := intake.New(log, intake.Config{
 		Callbacks: intake.Callbacks{Secrets: map[string][]string{"1": {attackedSecret}}, Ledger: ledger},
 		Signs:     func([]events.Sign) error { return nil },
-		Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, // so that attacks may come from addresses
+		Logger:         slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	handler.Handle("GET /goroutines", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, runtime.NumGoroutine())

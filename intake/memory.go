@@ -29,25 +29,90 @@ const (
 	admitWait = 2 * time.Second
 )
 
+// maxShare is what the bodies from one address may take of it: the largest one,
+// packed and plain, fits. Who stalls with many keeps out none but himself.
+const maxShare = maxBodies / 4
+
 // maxUnpacking is how many bodies are unpacked at once. A frame of zstd may
 // ask for a window as large as the largest body before it brings any of it.
 const maxUnpacking = 4
 
 // memory is what is left.
-type memory struct{ bodies, unpackers *semaphore.Weighted }
+type memory struct {
+	bodies, unpackers *semaphore.Weighted
 
-func newMemory() memory {
-	return memory{semaphore.NewWeighted(maxBodies), semaphore.NewWeighted(maxUnpacking)}
+	mu     sync.Mutex
+	shares map[string]*share // by address, of those whose requests are being read
+}
+
+// share is what is left to an address.
+type share struct {
+	bodies   *semaphore.Weighted
+	requests int
+}
+
+func newMemory() *memory {
+	return &memory{bodies: semaphore.NewWeighted(maxBodies), unpackers: semaphore.NewWeighted(maxUnpacking), shares: map[string]*share{}}
 }
 
 // allowance is the memory set aside for one request.
 type allowance struct {
-	memory
-	held   int64
-	waited time.Duration // for all of it
+	*memory
+	address string
+	own     *share // nil: held to no share
+	held    int64
+	waited  time.Duration // for all of it
 }
 
-func (a *allowance) release() { a.bodies.Release(a.held); a.held = 0 }
+// allow begins with nothing. Addresses of this machine are held to no share,
+// as to no limit.
+func (d *Door) allow(r *http.Request) *allowance {
+	a := &allowance{memory: d.memory}
+	address, isLocal := addressOf(clientAddr(r, d.config.TrustedProxies))
+	if isLocal && !d.config.Limits.Loopback {
+		return a
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.address, a.own = address, a.shares[address]
+	if a.own == nil {
+		a.own = &share{bodies: semaphore.NewWeighted(maxShare)}
+		a.shares[address] = a.own
+	}
+	a.own.requests++
+	return a
+}
+
+// release gives everything back; the allowance is not used afterwards.
+func (a *allowance) release() {
+	a.bodies.Release(a.held)
+	if a.own == nil {
+		return
+	}
+	a.own.bodies.Release(a.held)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.own.requests--; a.own.requests == 0 {
+		delete(a.shares, a.address)
+	}
+}
+
+// grow sets n bytes aside.
+func (a *allowance) grow(ctx context.Context, n int64) error {
+	if a.own != nil {
+		if err := a.take(ctx, a.own.bodies, n); err != nil {
+			return err
+		}
+	}
+	if err := a.take(ctx, a.bodies, n); err != nil {
+		if a.own != nil {
+			a.own.bodies.Release(n)
+		}
+		return err
+	}
+	a.held += n
+	return nil
+}
 
 // take takes n of a semaphore, or says that the door is busy.
 func (a *allowance) take(ctx context.Context, of *semaphore.Weighted, n int64) error {
@@ -88,10 +153,9 @@ func (a *allowance) read(ctx context.Context, r io.Reader, limit int) ([]byte, e
 			continue
 		}
 		size := min(2*cap(b), limit+1)
-		if err := a.take(ctx, a.bodies, int64(size-cap(b))); err != nil {
+		if err := a.grow(ctx, int64(size-cap(b))); err != nil {
 			return nil, err
 		}
-		a.held += int64(size - cap(b))
 		b = append(make([]byte, 0, size), b...)
 	}
 }

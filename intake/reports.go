@@ -89,7 +89,7 @@ func (d *Door) open(w http.ResponseWriter, r *http.Request, list string) (from s
 	if from, f = d.admit(w, r); f != nil {
 		return from, its, 0, done, f
 	}
-	held := &allowance{memory: d.memory}
+	held := d.allow(r)
 	done = held.release
 	confirm := from.watch(r)
 	body, f := readBody(w, r, held, maxPlain)
