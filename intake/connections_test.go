@@ -1,9 +1,12 @@
 package intake_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"testing"
@@ -131,6 +134,31 @@ func TestTheLongestSilentConnectionMakesRoom(t *testing.T) {
 	l.call("192.0.2.5")
 	if !isClosed(reading) {
 		t.Error("who has become the longest silent is still connected")
+	}
+}
+
+// HTTP/2 would bring hundreds of requests on a connection.
+func TestAConnectionBringsOneRequestAtATime(t *testing.T) {
+	t.Parallel()
+	certified := httptest.NewTLSServer(nil)
+	defer certified.Close()
+	server := intake.Server(http.NotFoundHandler())
+	server.TLSConfig = &tls.Config{Certificates: certified.TLS.Certificates}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() { _ = server.ServeTLS(l, "", "") }()
+	client := certified.Client()
+	client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+	res, err := client.Get("https://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusNotFound || res.ProtoMajor != 1 {
+		t.Errorf("answered by %s %s, want HTTP/1.1", res.Proto, res.Status)
 	}
 }
 
