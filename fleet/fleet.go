@@ -247,7 +247,7 @@ func (f *Fleet) try(ctx context.Context, path string, body []byte, taken func([]
 	case res.StatusCode == http.StatusOK:
 		taken(answer)
 		return nil
-	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
+	case res.StatusCode >= 500, res.StatusCode == http.StatusTooManyRequests, res.StatusCode == http.StatusRequestTimeout:
 		return fmt.Errorf("the intake answers %s", res.Status)
 	}
 	return &refusal{res.Status, string(answer)}

@@ -2,14 +2,12 @@ package intake
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -17,11 +15,13 @@ import (
 	"roomtrail/events"
 )
 
-// Limits of a request (contract 2).
+// Limits of a request (contract 2). A callback is one event; as URL-encoded
+// JSON or as a form it may take some three times the room.
 const (
 	maxCompressed = 1 << 20
 	maxPlain      = 8 << 20
 	maxEvents     = 5000
+	maxCallback   = 4 * events.MaxEventBytes
 )
 
 // fault is a request that cannot be taken, with the status that says so.
@@ -34,75 +34,55 @@ type fault struct {
 
 func (f *fault) Error() string { return f.reason }
 
+// faultf keeps the reason short, whatever of the sender's is in it: it goes
+// into the answer and into a line of the log.
 func faultf(status int, format string, args ...any) *fault {
-	return &fault{status: status, reason: fmt.Sprintf(format, args...)}
+	reason := fmt.Sprintf(format, args...)
+	return &fault{status: status, reason: strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")}
 }
 
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+const maxReason = 400
 
-// decoders are costly to make and safe to use again.
-var decoders = sync.Pool{New: func() any {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPlain+1), zstd.WithDecoderMaxWindow(maxPlain))
-	if err != nil {
-		panic(fmt.Sprintf("options of the zstd decoder are wrong: %v", err))
-	}
-	return d
-}}
-
-// readBody brings the plain body into buf, within the limits. Memory is set
-// aside as the bytes come in: a sender who promises much and sends little
-// keeps nobody out.
-func (d *Door) readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, held *allowance) *fault {
-	var plain io.Reader
-	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
+// readBody returns the plain body, of at most limit bytes. What is packed comes
+// in as a whole before it is unpacked, so that a slow sender holds no
+// decompressor.
+func readBody(w http.ResponseWriter, r *http.Request, held *allowance, limit int) ([]byte, *fault) {
+	encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ",")))
+	packed := limit
 	switch encoding {
 	case "", "identity":
-		plain = http.MaxBytesReader(w, r.Body, maxPlain)
-	case "gzip":
-		zr, err := gzip.NewReader(http.MaxBytesReader(w, r.Body, maxCompressed))
-		if err != nil {
-			return bodyFault(err, "gzip")
-		}
-		plain = zr
-	case "zstd":
-		d := decoders.Get().(*zstd.Decoder)
-		defer func() { _ = d.Reset(nil); decoders.Put(d) }()
-		if err := d.Reset(http.MaxBytesReader(w, r.Body, maxCompressed)); err != nil {
-			return bodyFault(err, "zstd")
-		}
-		plain = d
+		encoding = ""
+	case "gzip", "zstd":
+		packed = min(limit, maxCompressed)
 	default:
-		return faultf(http.StatusUnsupportedMediaType, "Content-Encoding %q is not read; want gzip, zstd or none", encoding)
+		return nil, faultf(http.StatusUnsupportedMediaType, "Content-Encoding %.40q is not read; want gzip, zstd or none", encoding)
 	}
-	for {
-		if f := held.take(r.Context(), readStep); f != nil {
-			return f
-		}
-		n, err := io.CopyN(buf, plain, readStep)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return bodyFault(err, encoding)
-		}
-		if n == 0 || buf.Len() > maxPlain {
-			break
-		}
+	if r.ContentLength > int64(packed) {
+		return nil, faultf(http.StatusRequestEntityTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, packed)
 	}
-	if buf.Len() > maxPlain {
-		return faultf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes when unpacked; send fewer events at once", maxPlain)
+	body, err := held.read(r.Context(), http.MaxBytesReader(w, r.Body, int64(packed)), packed)
+	if err == nil && encoding != "" {
+		body, err = held.unpack(r.Context(), encoding, body, limit)
 	}
-	return nil
+	if err != nil {
+		return nil, bodyFault(err, encoding, limit)
+	}
+	return body, nil
 }
 
-func bodyFault(err error, encoding string) *fault {
+func bodyFault(err error, encoding string, limit int) *fault {
+	var known *fault
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.As(err, &known):
+		return known
 	case errors.As(err, &tooLarge):
 		return faultf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes; send fewer events at once", tooLarge.Limit)
-	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return faultf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes when unpacked; send fewer events at once", maxPlain)
-	case encoding == "" || encoding == "identity":
+	case errors.Is(err, errTooLarge), errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return faultf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes when unpacked; send fewer events at once", limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return faultf(http.StatusRequestTimeout, "the body took too long to come; keep the events and send them again, or fewer at once")
+	case encoding == "":
 		return faultf(http.StatusBadRequest, "the body ended early: %v", err)
 	}
 	return faultf(http.StatusBadRequest, "the body is not %s: %v", encoding, err)

@@ -84,13 +84,13 @@ func (d *Door) callbacks(w http.ResponseWriter, r *http.Request) {
 // takeCallback does everything but the answering: body, signature, window,
 // ledger, log.
 func (d *Door) takeCallback(w http.ResponseWriter, r *http.Request) (e events.Event, f *fault) {
-	held := &allowance{room: d.room}
+	held := d.allow(r)
 	defer held.release()
-	body := new(bytes.Buffer)
-	if f := d.readBody(w, r, body, held); f != nil {
+	body, f := readBody(w, r, held, maxCallback)
+	if f != nil {
 		return e, f
 	}
-	object, f := callbackObject(body.Bytes())
+	object, f := callbackObject(body)
 	if f != nil {
 		return e, f
 	}
@@ -176,8 +176,8 @@ func callbackObject(body []byte) ([]byte, *fault) {
 	members := make(map[string]string, len(form))
 	for name, values := range form {
 		if len(values) != 1 {
-			f := faultf(http.StatusBadRequest, "%s is given %d times", name, len(values))
-			f.field = name
+			f := faultf(http.StatusBadRequest, "%.64s is given %d times", name, len(values))
+			f.field = strings.ToValidUTF8(name[:min(len(name), 64)], "")
 			return nil, f
 		}
 		members[name] = values[0]

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"roomtrail/credentials"
 	"roomtrail/events"
 )
@@ -85,39 +83,10 @@ type Door struct {
 	log    Log
 	config Config
 	mux    *http.ServeMux
-	room   *semaphore.Weighted // memory for bodies
+	memory *memory
 
 	limiter *limiter
 }
-
-// maxBodies bounds the memory that bodies take at once; a request that finds
-// none within admitWait is told to come back. readStep is how much is set
-// aside at a time.
-const (
-	maxBodies = 128 << 20
-	admitWait = 2 * time.Second
-	readStep  = 64 << 10
-)
-
-// allowance is the memory set aside for one request.
-type allowance struct {
-	room *semaphore.Weighted
-	held int64
-}
-
-func (a *allowance) take(ctx context.Context, n int64) *fault {
-	ctx, cancel := context.WithTimeout(ctx, admitWait)
-	defer cancel()
-	if err := a.room.Acquire(ctx, n); err != nil {
-		f := faultf(http.StatusTooManyRequests, "too many requests are being read; keep the events and send them again")
-		f.wait = time.Second
-		return f
-	}
-	a.held += n
-	return nil
-}
-
-func (a *allowance) release() { a.room.Release(a.held) }
 
 // New makes a door to the log.
 func New(log Log, config Config) *Door {
@@ -132,7 +101,7 @@ func New(log Log, config Config) *Door {
 		config.Credentials = func() *credentials.Set { return keys }
 	}
 	config.Limits = config.Limits.withDefaults()
-	d := &Door{log: log, config: config, mux: http.NewServeMux(), room: semaphore.NewWeighted(maxBodies), limiter: newLimiter(time.Now())}
+	d := &Door{log: log, config: config, mux: http.NewServeMux(), memory: newMemory(), limiter: newLimiter(time.Now())}
 	d.mux.HandleFunc("POST /v1/events", d.reports)
 	d.mux.HandleFunc("POST /v1/zego/callbacks", d.callbacks)
 	d.mux.HandleFunc("POST /v1/alive", d.alive)
@@ -223,14 +192,20 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = e.Encode(v) // the sender may have gone
 }
 
-// Server wraps a handler with a limit on every stage of a connection.
+// Server wraps a handler with a limit on every stage of a connection. It speaks
+// HTTP/1 alone: then a connection brings one request at a time, and what limits
+// connections limits requests. A report is one request, and gains nothing by
+// HTTP/2; a proxy may speak that.
 func Server(h http.Handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	return &http.Server{
+		Protocols:         protocols,
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      40 * time.Second,
 		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10,
+		MaxHeaderBytes:    8 << 10, // as nginx takes; net/http adds 4 KiB. Ten thousand connections may all bring them
 	}
 }

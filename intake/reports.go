@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -90,21 +89,17 @@ func (d *Door) open(w http.ResponseWriter, r *http.Request, list string) (from s
 	if from, f = d.admit(w, r); f != nil {
 		return from, its, 0, done, f
 	}
-	if r.ContentLength > maxPlain {
-		return from, its, 0, done, faultf(http.StatusRequestEntityTooLarge, "the body has %d bytes; at most %d are taken", r.ContentLength, maxPlain)
-	}
-	held := &allowance{room: d.room}
-	body := bodies.Get().(*bytes.Buffer)
-	done = func() { held.release(); bodies.Put(body) }
-	body.Reset()
+	held := d.allow(r)
+	done = held.release
 	confirm := from.watch(r)
-	if f = d.readBody(w, r, body, held); f == nil {
+	body, f := readBody(w, r, held, maxPlain)
+	if f == nil {
 		f = confirm()
 	}
 	if f == nil {
-		its, f = split(r.Header.Get("Content-Type"), body.Bytes(), list)
+		its, f = split(r.Header.Get("Content-Type"), body, list)
 	}
-	return from, its, body.Len(), done, f
+	return from, its, len(body), done, f
 }
 
 // judge reads each event and says which are acceptable. foreign is the first

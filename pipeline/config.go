@@ -25,6 +25,7 @@ type Config struct {
 	TLS            *tls.Config
 	Keys           intake.Keys // beside those of the bucket
 	Limits         intake.Limits
+	Connections    intake.Connections // its Proxies and Cut are set here
 	AllowedOrigins []string
 	Callbacks      intake.Callbacks // its Ledger is opened here
 	TrustedProxies []netip.Prefix

@@ -21,6 +21,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 	bytes    prometheus.Counter
 	called   *prometheus.CounterVec
+	cut      *prometheus.CounterVec
 	facts    *prometheus.CounterVec
 	failures *prometheus.CounterVec
 	position *prometheus.GaugeVec
@@ -46,6 +47,9 @@ func newMetrics() *metrics {
 		called: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roomtrail_intake_callbacks_total", Help: "Server callbacks, by status and trust; unproven ones came under a signature that was used before.",
 		}, []string{"status", "trust"}),
+		cut: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "roomtrail_intake_connections_cut_total", Help: "Connections that were hung up on, by whose limit was reached: address or total.",
+		}, []string{"why"}),
 		facts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roomtrail_projector_events_total", Help: "Events applied to the read model.",
 		}, partition),
@@ -65,7 +69,7 @@ func newMetrics() *metrics {
 			Name: "roomtrail_log_max_bytes", Help: "Bytes that the log may take.",
 		}, partition),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.bytes, m.called, m.facts, m.failures, m.position, m.lag, m.stored, m.room,
+	m.registry.MustRegister(m.requests, m.events, m.bytes, m.called, m.cut, m.facts, m.failures, m.position, m.lag, m.stored, m.room,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -80,6 +84,8 @@ func (m *metrics) request(r intake.Request) {
 func (m *metrics) calledBack(c intake.CallbackSeen) {
 	m.called.WithLabelValues(strconv.Itoa(c.Status), string(c.Trust)).Inc()
 }
+
+func (m *metrics) hungUp(why string) { m.cut.WithLabelValues(why).Inc() }
 
 func (m *metrics) applied(partition int, o projections.Observation) {
 	p := strconv.Itoa(partition)

@@ -266,9 +266,13 @@ func (p *Pipeline) openDoor(ctx context.Context) (err error) {
 	p.handleKeys(handler)
 	p.door = intake.Server(handler)
 	p.door.TLSConfig = p.config.TLS
-	if p.listener, err = net.Listen("tcp", p.config.Listen); err != nil {
+	listener, err := net.Listen("tcp", p.config.Listen)
+	if err != nil {
 		return fmt.Errorf("open the intake: %w", err)
 	}
+	connections := p.config.Connections
+	connections.Proxies, connections.Cut = p.config.TrustedProxies, p.metrics.hungUp
+	p.listener = intake.Listen(listener, connections)
 	go func() {
 		serve := p.door.Serve
 		if p.config.TLS != nil {

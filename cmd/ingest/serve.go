@@ -88,7 +88,7 @@ func (s *serve) config(t *terminal) (c pipeline.Config, err error) {
 		DatabaseURL: s.DatabaseURL, NATSURL: s.NATSURL, DataDir: s.DataDir, Listen: s.Listen,
 		AllowedOrigins: s.AllowedOrigins, NoMigrate: s.NoMigrate, ReaderPassword: s.ReaderPassword,
 		NATSMonitorURL: s.NATSMonitorURL, Partitions: s.Partitions, MaxBytes: s.LogMaxBytes, Replicas: s.LogReplicas,
-		Limits: s.limits(), Logger: t.logger(),
+		Limits: s.limits(), Connections: s.connections(), Logger: t.logger(),
 	}
 	if err := c.Parts(s.Role); err != nil {
 		return c, err
