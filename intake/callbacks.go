@@ -84,6 +84,9 @@ func (d *Door) callbacks(w http.ResponseWriter, r *http.Request) {
 // takeCallback does everything but the answering: body, signature, window,
 // ledger, log.
 func (d *Door) takeCallback(w http.ResponseWriter, r *http.Request) (e events.Event, f *fault) {
+	if f := d.charge(w, d.claimRequest(r, 1)...); f != nil {
+		return e, f
+	}
 	held := d.allow(r)
 	defer held.release()
 	body, f := readBody(w, r, held, maxCallback)

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"bytes"
 	"net/http"
 
 	"roomtrail/events"
@@ -30,13 +29,13 @@ func (d *Door) messages(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Door) readMessages(w http.ResponseWriter, r *http.Request) ([]events.Event, *fault) {
-	held := &allowance{room: d.room}
+	held := d.allow(r)
 	defer held.release()
-	var body bytes.Buffer
-	if f := d.readBody(w, r, &body, held); f != nil {
+	body, f := readBody(w, r, held, maxPlain)
+	if f != nil {
 		return nil, f
 	}
-	its, f := lines(body.Bytes())
+	its, f := lines(body)
 	if f != nil {
 		return nil, f
 	}
