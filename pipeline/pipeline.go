@@ -377,36 +377,6 @@ func (p *Pipeline) ReaderURL() string   { return p.readerURL }
 // Log is the open log.
 func (p *Pipeline) Log() *eventlog.Log { return p.log }
 
-// Drain waits until everything that is in the log now has been applied, in both
-// stages.
-func (p *Pipeline) Drain(ctx context.Context) error {
-	info, err := p.log.Info(ctx)
-	if err != nil {
-		return err
-	}
-	for {
-		behind, err := p.model.Behind(ctx, p.log.Generation(), lastSequences(info))
-		if err == nil && behind == 0 {
-			if behind, err := p.model.Unsettled(ctx); err == nil && behind == 0 {
-				return p.drainSigns(ctx)
-			}
-		}
-		// A database that does not answer now may do so soon: the runners wait
-		// for it too.
-		if waitErr := wait(ctx, 20*time.Millisecond); waitErr != nil {
-			return errors.Join(fmt.Errorf("drain: %d events are not applied yet: %w", behind, waitErr), err)
-		}
-	}
-}
-
-func lastSequences(info []eventlog.PartitionInfo) map[int]uint64 {
-	last := make(map[int]uint64, len(info))
-	for _, i := range info {
-		last[i.Partition] = i.Last
-	}
-	return last
-}
-
 func randomHex(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails

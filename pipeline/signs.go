@@ -79,22 +79,6 @@ func (p *Pipeline) publishSigns(signs []events.Sign) error {
 	return p.log.PublishSigns(signs)
 }
 
-// drainSigns writes what this process's own door has published, where it is
-// this process that gets it.
-func (p *Pipeline) drainSigns(ctx context.Context) error {
-	for {
-		p.signs.mu.Lock()
-		isThere := p.signs.came >= p.published.Load()
-		p.signs.mu.Unlock()
-		if isThere {
-			return p.model.MergeSigns(ctx, p.signs.take())
-		}
-		if err := wait(ctx, 5*time.Millisecond); err != nil {
-			return err
-		}
-	}
-}
-
 // every does something now and again and again until the context ends; an error
 // is logged and the next turn tries anew.
 func (p *Pipeline) every(ctx context.Context, d time.Duration, what string, do func() error) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -21,7 +23,41 @@ type doctor struct {
 	IntakeURL      string `env:"ROOMTRAIL_INTAKE_URL" placeholder:"URL" help:"An intake to look at; that of the running stack unless set."`
 	NATSMonitorURL string `name:"nats-monitor-url" env:"ROOMTRAIL_NATS_MONITOR_URL" placeholder:"URL" help:"Monitoring port of the NATS server, which alone shows whether it flushes before it acknowledges."`
 	Output         string `short:"o" env:"ROOMTRAIL_OUTPUT" enum:"table,json" default:"table" placeholder:"FORMAT" help:"Output: ${enum} (default ${default})."`
-	NoColor        string `hidden:"" env:"NO_COLOR"`
+	secretSettings
+	NoColor string `hidden:"" env:"NO_COLOR"`
+}
+
+// secretSettings are those of serve, looked at for being guessable.
+type secretSettings struct {
+	WriteKeys       string `env:"ROOMTRAIL_WRITE_KEYS" hidden:""`
+	CallbackSecrets string `name:"zego-callback-secrets" env:"ROOMTRAIL_ZEGO_CALLBACK_SECRETS" hidden:""`
+	ReaderPassword  string `env:"ROOMTRAIL_READER_PASSWORD" hidden:""`
+}
+
+// guessed names the settings whose secrets are no secrets.
+func (s *secretSettings) guessed() (names []string) {
+	note := func(name string, secrets ...string) {
+		if slices.ContainsFunc(secrets, isGuessed) {
+			names = append(names, name)
+		}
+	}
+	split := func(list string) []string {
+		return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == '\n' || r == ' ' })
+	}
+	var keys, secrets []string
+	for _, pair := range split(s.WriteKeys) { // KEY=APP
+		keys = append(keys, pair[:max(strings.LastIndexByte(pair, '='), 0)])
+	}
+	for _, pair := range split(s.CallbackSecrets) { // APP=SECRET
+		_, secret, _ := strings.Cut(pair, "=")
+		secrets = append(secrets, secret)
+	}
+	note("ROOMTRAIL_WRITE_KEYS", keys...)
+	note("ROOMTRAIL_ZEGO_CALLBACK_SECRETS", secrets...)
+	if s.ReaderPassword != "" {
+		note("ROOMTRAIL_READER_PASSWORD", s.ReaderPassword)
+	}
+	return names
 }
 
 // askWithin bounds each of the things that are asked.
@@ -55,7 +91,7 @@ func (d *doctor) Run(t *terminal) error {
 
 // look collects the facts, one thing after the other.
 func (d *doctor) look(ctx context.Context) (facts, error) {
-	f := facts{Now: time.Now(), DataDir: d.DataDir}
+	f := facts{Now: time.Now(), DataDir: d.DataDir, Guessed: d.guessed()}
 	var running embedded.Endpoint
 	if d.DatabaseURL == "" || d.NATSURL == "" {
 		var err error

@@ -45,6 +45,7 @@ func TestFindings(t *testing.T) {
 		level        level
 		check, found string
 	}{
+		"a secret that is none":       {func(f *facts) { f.Guessed = []string{"ROOMTRAIL_WRITE_KEYS"} }, levelDanger, "secrets", "ROOMTRAIL_WRITE_KEYS"},
 		"nothing runs":                {func(f *facts) { f.NoStack = "not running" }, levelDanger, "stack", "not running"},
 		"no log is known":             {func(f *facts) { f.Log = logFacts{} }, levelNote, "log", "not asked"},
 		"the log is silent":           {func(f *facts) { f.Log.Err = "refused" }, levelDanger, "log", "refused"},
@@ -188,6 +189,25 @@ func TestDoctorOfRealServers(t *testing.T) {
 	} {
 		if got[check] != want {
 			t.Errorf("%s is %q, want %q in %s", check, got[check], want, stdout)
+		}
+	}
+}
+
+// The settings are named, their secrets are not.
+func TestGuessableSecrets(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		settings secretSettings
+		want     string
+	}{
+		"nothing set":        {secretSettings{}, "[]"},
+		"good ones":          {secretSettings{"7f3c9a0b12d4e5f6=app", "1=5d41402abc4b2a76", "b6589fc6ab0dc82c"}, "[]"},
+		"a default":          {secretSettings{WriteKeys: "changeme-please-now=app"}, "[ROOMTRAIL_WRITE_KEYS]"},
+		"a short one of two": {secretSettings{CallbackSecrets: "1=5d41402abc4b2a76,1=short"}, "[ROOMTRAIL_ZEGO_CALLBACK_SECRETS]"},
+		"two settings":       {secretSettings{WriteKeys: "12345678=app", ReaderPassword: "postgres"}, "[ROOMTRAIL_WRITE_KEYS ROOMTRAIL_READER_PASSWORD]"},
+	} {
+		if got := fmt.Sprint(c.settings.guessed()); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }

@@ -35,6 +35,7 @@ type facts struct {
 	Door     doorFacts
 	Database databaseFacts
 	Disk     diskFacts
+	Guessed  []string // settings whose secret anybody would try first; never the secrets
 }
 
 type logFacts struct {
@@ -104,6 +105,7 @@ func findings(f facts) []finding {
 	out = append(out, f.Door.findings()...)
 	out = append(out, f.Database.findings(f.Now)...)
 	out = append(out, f.Disk.findings(f.DataDir)...)
+	out = append(out, secretsFinding(f.Guessed))
 	if f.Log.Embedded || f.Database.Embedded {
 		out = append(out, finding{levelNote, "embedded servers", "events are kept on this machine alone, in " + f.DataDir,
 			"fit for trying it out and for small sites with a backup; for real traffic name servers of your own with NATS_URL and DATABASE_URL"})
@@ -280,6 +282,28 @@ func (d databaseFacts) reader() finding {
 		return finding{levelWarning, check, "roomtrail_reader has none: dashboards cannot log in, unless the server lets anybody in", "run ingest migrate up with ROOMTRAIL_READER_PASSWORD"}
 	}
 	return finding{levelOK, check, "set", ""}
+}
+
+func secretsFinding(guessed []string) finding {
+	const check = "secrets"
+	if len(guessed) == 0 {
+		return finding{levelOK, check, "none of those set here is short or a usual default", ""}
+	}
+	return finding{levelDanger, check, strings.Join(guessed, ", ") + ": short, or what anybody would try first", "set others, such as from openssl rand -hex 24"}
+}
+
+// shortSecret is the length below which a secret can be tried out.
+const shortSecret = 12
+
+// isGuessed says whether a secret is short, or begins with a usual default.
+func isGuessed(secret string) bool {
+	secret = strings.ToLower(secret)
+	for _, usual := range []string{"secret", "password", "changeme", "change-me", "change_me", "example", "default", "roomtrail", "postgres", "test", "demo", "12345"} {
+		if strings.HasPrefix(secret, usual) {
+			return true
+		}
+	}
+	return len(secret) < shortSecret
 }
 
 // Free disk space below which somebody should look, and act.
