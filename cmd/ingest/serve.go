@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"roomtrail/intake"
@@ -51,6 +52,11 @@ func (s *serve) callbacks() (c intake.Callbacks, err error) {
 	return c, err
 }
 
+// intakeMemory is from where on the collector works harder in a process that is
+// an intake alone: ten thousand stalled connections with all the headers they
+// may bring then stay under 512 MiB. GOMEMLIMIT says otherwise.
+const intakeMemory = 400 << 20
+
 // stopWithin is how long a stop may take: requests end, batches commit.
 const stopWithin = 30 * time.Second
 
@@ -58,6 +64,9 @@ func (s *serve) Run(t *terminal) error {
 	config, err := s.config(t)
 	if err != nil {
 		return &usageError{err}
+	}
+	if config.Intake && !config.Project && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(intakeMemory)
 	}
 	p, err := pipeline.Start(t.ctx, config)
 	if errors.Is(err, intake.ErrNoKey) {
