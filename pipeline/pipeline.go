@@ -195,13 +195,28 @@ func (p *Pipeline) startRunners(ctx context.Context) (err error) {
 
 // settle runs the second stage whenever the first has left marks.
 func (p *Pipeline) settle(ctx context.Context) {
+	told := p.teller("second stage stands still")
 	for ctx.Err() == nil {
 		n, err := p.model.Settle(ctx)
-		if err != nil && ctx.Err() == nil {
-			p.config.Logger.Error("second stage stands still", "error", err)
-		}
-		if n == 0 {
+		if told(ctx, err); n == 0 {
 			_ = wait(ctx, settlePause)
+		}
+	}
+}
+
+// teller logs the errors of something that is tried again and again: one that
+// repeats once a minute.
+func (p *Pipeline) teller(what string) func(context.Context, error) {
+	var said string
+	var at time.Time
+	return func(ctx context.Context, err error) {
+		if err == nil || ctx.Err() != nil {
+			said = ""
+			return
+		}
+		if text := err.Error(); text != said || time.Since(at) > time.Minute {
+			p.config.Logger.Error(what, "error", err)
+			said, at = text, time.Now()
 		}
 	}
 }

@@ -82,10 +82,9 @@ func (p *Pipeline) publishSigns(signs []events.Sign) error {
 // every does something now and again and again until the context ends; an error
 // is logged and the next turn tries anew.
 func (p *Pipeline) every(ctx context.Context, d time.Duration, what string, do func() error) {
+	told := p.teller("cannot " + what)
 	for ctx.Err() == nil {
-		if err := do(); err != nil && ctx.Err() == nil {
-			p.config.Logger.Error("cannot "+what, "error", err)
-		}
+		told(ctx, do())
 		_ = wait(ctx, d)
 	}
 }
