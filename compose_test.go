@@ -45,6 +45,7 @@ var settings = []string{
 	"ROOMTRAIL_READER_PASSWORD",
 	"ROOMTRAIL_READ_KEYS",
 	"ROOMTRAIL_WRITE_KEYS",
+	"ROOMTRAIL_ZEGO_CALLBACK_SECRETS",
 }
 
 // filled is a .env in which each secret can be told from the others.
