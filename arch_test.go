@@ -67,6 +67,8 @@ var layers = []layer{
 		why: "the log keeps events; what they mean and where rows go is not its business, and its one goroutine is the group commit"},
 	{packages: "readmodel", may: "events projections migrations github.com/jackc/pgx/v5/... github.com/golang-migrate/migrate/v4/...", never: "net/http",
 		why: "the read model applies what it is handed, wherever it came from"},
+	{packages: "commandline", may: "github.com/alecthomas/kong", by: programs,
+		why: "command lines are alike in all programs, and know no flag"},
 	{packages: "progressbar", may: "github.com/jedib0t/go-pretty/v6/progress", by: programs, starts: "bar.go",
 		why: "a bar is for programs that people watch, and draws itself while they work"},
 	{packages: "fleet", may: "events room sim golang.org/x/sync/errgroup", by: programs, starts: "fleet.go",

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomtrail/commandline"
 	"roomtrail/events"
 	"roomtrail/pipeline"
 	"roomtrail/readmodel/readmodeltest"
@@ -36,7 +37,7 @@ func TestAnImportReadsAsTheDayItself(t *testing.T) {
 
 	file := write(t, filepath.Join(t.TempDir(), "day.ndjson"), archive.Bytes())
 	through, throughRows := archiveStack(t)
-	if code, stdout, stderr := command(t, "", "import", "--data-dir", through.dir, file); code != exitDone || !strings.Contains(stdout, " 0 lines rejected") {
+	if code, stdout, stderr := command(t, "", "import", "--data-dir", through.dir, file); code != commandline.Done || !strings.Contains(stdout, " 0 lines rejected") {
 		t.Fatalf("import through a door: exit %d, %q, %q", code, stdout, stderr)
 	}
 	if got := throughRows(); got != want {
@@ -45,7 +46,7 @@ func TestAnImportReadsAsTheDayItself(t *testing.T) {
 
 	owner, reader := readmodeltest.Database(t)
 	dir := t.TempDir()
-	if code, stdout, stderr := command(t, "", "import", "--data-dir", dir, "--database-url", owner, file); code != exitDone || !strings.Contains(stdout, " 0 lines rejected") {
+	if code, stdout, stderr := command(t, "", "import", "--data-dir", dir, "--database-url", owner, file); code != commandline.Done || !strings.Contains(stdout, " 0 lines rejected") {
 		t.Fatalf("import without a stack: exit %d, %q, %q", code, stdout, stderr)
 	}
 	if got := timesOf(t, reader); got != want {
@@ -177,11 +178,11 @@ func TestADirectoryIsImported(t *testing.T) {
 	write(t, filepath.Join(files, "README.md"), []byte("no events\n"))
 	write(t, filepath.Join(files, ".c.ndjson"), []byte("nor here\n"))
 	code, stdout, stderr := command(t, "", "import", "--data-dir", dir, files)
-	if code != exitDone || !strings.Contains(stdout, "7 events imported, 1 lines rejected") || !strings.Contains(stderr, "2026/a.json:1: ") {
+	if code != commandline.Done || !strings.Contains(stdout, "7 events imported, 1 lines rejected") || !strings.Contains(stderr, "2026/a.json:1: ") {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 	code, stdout, _ = command(t, "", "import", "--data-dir", dir, files)
-	if code != exitDone || !strings.Contains(stdout, "0 events imported, 0 lines rejected") {
+	if code != commandline.Done || !strings.Contains(stdout, "0 events imported, 0 lines rejected") {
 		t.Errorf("again: exit %d, %q", code, stdout)
 	}
 }

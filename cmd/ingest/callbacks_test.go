@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomtrail/commandline"
 	"roomtrail/embedded"
 	"roomtrail/room"
 	"roomtrail/sim"
@@ -49,7 +50,7 @@ func TestImportOfArchivedCallbacks(t *testing.T) {
 	_, stop := serving(t, dir)
 	defer stop()
 	code, out, errs := command(t, "", "import", "--data-dir", dir, "--format", "zego-callbacks", "--zego-callback-secrets", "4000000001=of the archive", file)
-	if code != exitDone || !strings.Contains(out, "1 lines rejected") || !strings.Contains(errs, "callbacks.ndjson:") {
+	if code != commandline.Done || !strings.Contains(out, "1 lines rejected") || !strings.Contains(errs, "callbacks.ndjson:") {
 		t.Fatalf("exit code %d\n%s\n%s", code, out, errs)
 	}
 	running, err := embedded.Find(dir)

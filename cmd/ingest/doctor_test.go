@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"roomtrail/commandline"
 	"roomtrail/readmodel/readmodeltest"
 )
 
@@ -109,7 +110,7 @@ func TestDoctorOfAnEmbeddedStack(t *testing.T) {
 	})
 	code, stdout, stderr := command(t, "", "doctor", "--data-dir", dir, "-o", "json")
 	got := read(t, stdout)
-	if code != exitDone {
+	if code != commandline.Done {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 	for check, want := range map[string]level{
@@ -179,7 +180,7 @@ func TestDoctorOfRealServers(t *testing.T) {
 	}
 	code, stdout, stderr := command(t, "", "doctor", "--data-dir", t.TempDir(), "--database-url", owner, "--nats-url", s.ClientURL(),
 		"--nats-monitor-url", fmt.Sprintf("http://%s", s.MonitorAddr()), "-o", "json")
-	if code != exitFailed || !strings.Contains(stderr, "dangers found: 3") {
+	if code != commandline.Failed || !strings.Contains(stderr, "dangers found: 3") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
 	got := read(t, stdout)

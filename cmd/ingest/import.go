@@ -16,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"roomtrail/commandline"
 	"roomtrail/events"
 	"roomtrail/intake"
 	"roomtrail/progressbar"
@@ -44,10 +45,10 @@ type tally struct{ accepted, rejected, skipped int64 }
 func (f *importFiles) Run(t *terminal) error {
 	files, err := f.list()
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	if f.read, err = f.reader(); err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	out, err := f.open(t)
 	if err != nil {

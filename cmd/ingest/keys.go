@@ -14,6 +14,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"roomtrail/commandline"
 	"roomtrail/credentials"
 )
 
@@ -45,14 +46,14 @@ type keysAdd struct {
 func (a *keysAdd) Run(t *terminal) error {
 	public, err := a.public()
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	var entropy [credentials.Entropy]byte
 	_, _ = rand.Read(entropy[:]) // never fails
 	k, secret := credentials.New(time.Now(), a.App, credentials.Kind(a.Kind), public, entropy)
 	k.Origins = a.Origin
 	if err := k.Check(); err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	err = a.with(t, func(ring keyring) error { return ring.Add(t.ctx, k) })
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"roomtrail/commandline"
 	"roomtrail/credentials"
 )
 
@@ -27,7 +28,7 @@ type made struct{ ID, Secret string }
 func addKey(t *testing.T, args ...string) (k made) {
 	t.Helper()
 	code, stdout, stderr := command(t, "", append([]string{"keys", "add", "-o", "json"}, args...)...)
-	if code != exitDone {
+	if code != commandline.Done {
 		t.Fatalf("keys add %v: exit %d, %s", args, code, stderr)
 	}
 	if err := json.Unmarshal([]byte(stdout), &k); err != nil {
@@ -87,12 +88,12 @@ func TestKeysOfARunningStack(t *testing.T) {
 		t.Errorf("the second key from elsewhere: %d", got)
 	}
 	code, _, stderr := command(t, "", "keys", "add", "--data-dir", dir, "--app", "app")
-	if code != exitFailed || !strings.Contains(stderr, first.ID) || !strings.Contains(stderr, second.ID) || !strings.Contains(stderr, "revoke one first") {
+	if code != commandline.Failed || !strings.Contains(stderr, first.ID) || !strings.Contains(stderr, second.ID) || !strings.Contains(stderr, "revoke one first") {
 		t.Errorf("a third key: exit %d, %s", code, stderr)
 	}
 
 	code, stdout, stderr := command(t, "", "keys", "revoke", "--data-dir", dir, first.ID)
-	if code != exitDone || !strings.Contains(stdout, first.ID) {
+	if code != commandline.Done || !strings.Contains(stdout, first.ID) {
 		t.Errorf("revoke: exit %d, %s%s", code, stdout, stderr)
 	}
 	eventually(t, "the end of the first key", func() bool { return report(t, url, bearerOf(first.Secret)...) == http.StatusUnauthorized })
@@ -113,7 +114,7 @@ func TestKeysOfARunningStack(t *testing.T) {
 
 	code, stdout, stderr = command(t, "", "keys", "list", "--data-dir", dir)
 	for _, want := range []string{first.ID, second.ID, token.ID, server.ID, "https://app.example", "HS256"} {
-		if code != exitDone || !strings.Contains(stdout, want) {
+		if code != commandline.Done || !strings.Contains(stdout, want) {
 			t.Errorf("list: exit %d, without %s: %s%s", code, want, stdout, stderr)
 		}
 	}
@@ -131,7 +132,7 @@ func TestKeysOfARunningStack(t *testing.T) {
 
 	// Without a stack the same keys, and they count when it is back.
 	stop()
-	if code, _, stderr := command(t, "", "keys", "revoke", "--data-dir", dir, second.ID, "-o", "json"); code != exitDone {
+	if code, _, stderr := command(t, "", "keys", "revoke", "--data-dir", dir, second.ID, "-o", "json"); code != commandline.Done {
 		t.Errorf("revoke without a stack: exit %d, %s", code, stderr)
 	}
 	url, _ = serving(t, dir)
@@ -151,7 +152,7 @@ func TestADoorForAllOpensOnceAKeyIsThere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	args := []string{"serve", "--role", "intake", "--data-dir", dir, "--listen", "0.0.0.0:0"}
-	if code, _, stderr := command(t, "", args...); code != exitUsage || !strings.Contains(stderr, "ingest keys add") {
+	if code, _, stderr := command(t, "", args...); code != commandline.Usage || !strings.Contains(stderr, "ingest keys add") {
 		t.Fatalf("without a key: exit %d, %s", code, stderr)
 	}
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
@@ -167,7 +168,7 @@ func TestADoorForAllOpensOnceAKeyIsThere(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var out, errs output
-	if code := run(ctx, args, strings.NewReader(""), &out, &errs, nil); code == exitUsage {
+	if code := run(ctx, args, strings.NewReader(""), &out, &errs, nil); code == commandline.Usage {
 		t.Errorf("with a key: exit %d, %s", code, errs.String())
 	}
 }
@@ -191,15 +192,15 @@ func TestKeysThatCannotBeMade(t *testing.T) {
 		"a private key":          {[]string{"--app", "a", "--kind", "token", "--alg", "EdDSA", "--public-key", rsa}, "openssl pkey"},
 	} {
 		code, _, stderr := command(t, "", append([]string{"keys", "add", "--data-dir", dir}, c.args...)...)
-		if code != exitUsage || !strings.Contains(stderr, c.want) {
+		if code != commandline.Usage || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit %d, %s; want 2 and %q", name, code, stderr, c.want)
 		}
 	}
 	code, _, stderr := command(t, "", "keys", "revoke", "--data-dir", dir, "write-00")
-	if code != exitFailed || !strings.Contains(stderr, "keys list") {
+	if code != commandline.Failed || !strings.Contains(stderr, "keys list") {
 		t.Errorf("revoke what is not there: exit %d, %s", code, stderr)
 	}
-	if code, stdout, stderr := command(t, "", "keys", "list", "--data-dir", dir); code != exitDone || !strings.Contains(stdout, "No key") {
+	if code, stdout, stderr := command(t, "", "keys", "list", "--data-dir", dir); code != commandline.Done || !strings.Contains(stdout, "No key") {
 		t.Errorf("an empty list: exit %d, %s%s", code, stdout, stderr)
 	}
 }
@@ -218,10 +219,10 @@ func TestKeysOfANamedServer(t *testing.T) {
 	}
 	k := addKey(t, "--nats-url", s.ClientURL(), "--app", "app", "--kind", "server")
 	code, stdout, stderr := command(t, "", "keys", "list", "--nats-url", s.ClientURL(), "-o", "json")
-	if code != exitDone || !strings.Contains(stdout, k.ID) || strings.Contains(stdout, "verifier") {
+	if code != commandline.Done || !strings.Contains(stdout, k.ID) || strings.Contains(stdout, "verifier") {
 		t.Errorf("list: exit %d, %s%s", code, stdout, stderr)
 	}
-	if code, _, stderr := command(t, "", "keys", "list", "--nats-url", "nats://127.0.0.1:1"); code != exitFailed || !strings.Contains(stderr, "connect to NATS_URL") {
+	if code, _, stderr := command(t, "", "keys", "list", "--nats-url", "nats://127.0.0.1:1"); code != commandline.Failed || !strings.Contains(stderr, "connect to NATS_URL") {
 		t.Errorf("a server that is not there: exit %d, %s", code, stderr)
 	}
 }

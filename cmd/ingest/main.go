@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"roomtrail/commandline"
 )
 
 func main() {
@@ -22,13 +23,6 @@ func main() {
 	stop()
 	os.Exit(code)
 }
-
-// Exit codes (contract 1).
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
 
 // program is the command line: one field for each subcommand.
 type program struct {
@@ -84,25 +78,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "ingest: %v\nTry: ingest --help\n", err)
-		return exitUsage
+		return commandline.Usage
 	}
-	t := &terminal{ctx, stdin, stdout, stderr}
-	if err := kctx.Run(t); err != nil {
+	err = kctx.Run(&terminal{ctx, stdin, stdout, stderr})
+	if err != nil {
 		fmt.Fprintf(stderr, "ingest: %v\n", err)
-		var usage *usageError
-		if errors.As(err, &usage) {
-			return exitUsage
-		}
-		return exitFailed
 	}
-	return exitDone
+	return commandline.ExitCode(err)
 }
-
-// usageError is a wrong value of a flag that the parser cannot know.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
 
 // environment resolves flags from the given environment instead of the
 // process's, so that tests can set it.

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/zstd"
 
+	"roomtrail/commandline"
 	"roomtrail/embedded"
 )
 
@@ -82,14 +83,14 @@ func TestWrongUsageExitsWith2AndSaysWhatWouldBeRight(t *testing.T) {
 		"nothing to import":  {[]string{"import"}, "<file>"},
 	} {
 		code, _, stderr := command(t, "", c.args...)
-		if code != exitUsage || !strings.Contains(stderr, c.want) {
+		if code != commandline.Usage || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit %d, %q; want 2 and %q", name, code, stderr, c.want)
 		}
 	}
-	if code, stdout, _ := command(t, ""); code != exitDone || !strings.Contains(stdout, "serve") {
+	if code, stdout, _ := command(t, ""); code != commandline.Done || !strings.Contains(stdout, "serve") {
 		t.Errorf("without arguments: exit %d, %q; want the help", code, stdout)
 	}
-	if code, _, stderr := command(t, "", "status", "--data-dir", dir); code != exitFailed || !strings.Contains(stderr, "go run ./cmd/demo") {
+	if code, _, stderr := command(t, "", "status", "--data-dir", dir); code != commandline.Failed || !strings.Contains(stderr, "go run ./cmd/demo") {
 		t.Errorf("status without a stack: exit %d, %q", code, stderr)
 	}
 }
@@ -187,7 +188,7 @@ func TestServeImportStatusAndRestart(t *testing.T) {
 	// Through the running stack's door; the first 20 are there already.
 	file := write(t, filepath.Join(t.TempDir(), "calls.ndjson"), []byte(lines(50)+"{\"app_id\":1}\n\n"+lines(1)))
 	code, stdout, stderr := command(t, "", "import", "--data-dir", dir, file)
-	if code != exitDone || !strings.Contains(stdout, "51 events imported, 1 lines rejected") || !strings.Contains(stderr, "calls.ndjson:51: room_id: it is missing") {
+	if code != commandline.Done || !strings.Contains(stdout, "51 events imported, 1 lines rejected") || !strings.Contains(stderr, "calls.ndjson:51: room_id: it is missing") {
 		t.Errorf("import: exit %d, %q, %q", code, stdout, stderr)
 	}
 	eventually(t, "71 events", func() bool { return rows(t, dir, "SELECT count(*) FROM room_events") == 71 })
@@ -199,23 +200,23 @@ func TestServeImportStatusAndRestart(t *testing.T) {
 	}
 
 	code, stdout, stderr = command(t, "", "status", "--data-dir", dir)
-	if code != exitDone || !strings.Contains(stdout, "verified: every acknowledgement follows a flush") || !strings.Contains(stdout, "running") {
+	if code != commandline.Done || !strings.Contains(stdout, "verified: every acknowledgement follows a flush") || !strings.Contains(stdout, "running") {
 		t.Errorf("status: exit %d, %q, %q", code, stdout, stderr)
 	}
-	if code, _, _ = command(t, "", "healthcheck", url+"/readyz"); code != exitDone {
+	if code, _, _ = command(t, "", "healthcheck", url+"/readyz"); code != commandline.Done {
 		t.Errorf("healthcheck of a ready door: exit %d", code)
 	}
 	code, stdout, _ = command(t, "", "migrate", "status", "--data-dir", dir)
-	if code != exitDone || !strings.Contains(stdout, "up to date") {
+	if code != commandline.Done || !strings.Contains(stdout, "up to date") {
 		t.Errorf("migrate status: exit %d, %q", code, stdout)
 	}
-	if code, _, stderr = command(t, "", "serve", "--data-dir", dir, "--listen", freePort(t)); code != exitFailed || !strings.Contains(stderr, dir) {
+	if code, _, stderr = command(t, "", "serve", "--data-dir", dir, "--listen", freePort(t)); code != commandline.Failed || !strings.Contains(stderr, dir) {
 		t.Errorf("a second serve on the directory: exit %d, %q", code, stderr)
 	}
-	if code := stop(); code != exitDone {
+	if code := stop(); code != commandline.Done {
 		t.Errorf("serve ended with %d", code)
 	}
-	if code, _, _ = command(t, "", "healthcheck", url+"/readyz"); code != exitFailed {
+	if code, _, _ = command(t, "", "healthcheck", url+"/readyz"); code != commandline.Failed {
 		t.Errorf("healthcheck of a closed door: exit %d", code)
 	}
 
@@ -238,15 +239,15 @@ func TestImportWithoutAStack(t *testing.T) {
 	a := write(t, filepath.Join(files, "a.ndjson.gz"), zipped.Bytes())
 	b := write(t, filepath.Join(files, "b.zst"), z.EncodeAll([]byte(strings.ReplaceAll(lines(2500), `"app"`, `"other"`)), nil))
 	code, stdout, stderr := command(t, strings.ReplaceAll(lines(5), `"app"`, `"third"`), "import", "--data-dir", dir, a, b, "-")
-	if code != exitDone || !strings.Contains(stdout, "2535 events imported, 0 lines rejected") {
+	if code != commandline.Done || !strings.Contains(stdout, "2535 events imported, 0 lines rejected") {
 		t.Fatalf("exit %d, %q, %q", code, stdout, stderr)
 	}
 	code, stdout, stderr = command(t, "", "import", "--data-dir", dir, a)
-	if code != exitDone || !strings.Contains(stdout, "0 events imported, 0 lines rejected, 30 done before") || !strings.Contains(stderr, "--again") {
+	if code != commandline.Done || !strings.Contains(stdout, "0 events imported, 0 lines rejected, 30 done before") || !strings.Contains(stderr, "--again") {
 		t.Errorf("imported again: exit %d, %q, %q", code, stdout, stderr)
 	}
 	code, stdout, stderr = command(t, lines(2)+"nonsense\n"+lines(3), "import", "--data-dir", dir, "--strict", "-")
-	if code != exitFailed || !strings.Contains(stderr, "line 3: ") || !strings.Contains(stdout, "2 events imported") {
+	if code != commandline.Failed || !strings.Contains(stderr, "line 3: ") || !strings.Contains(stdout, "2 events imported") {
 		t.Errorf("strict: exit %d, %q", code, stderr)
 	}
 	_, _ = serving(t, dir)
@@ -284,7 +285,7 @@ func TestAnImportGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := command(t, "", "import", "--data-dir", dir, path)
-	if code != exitDone || !strings.Contains(stdout, "15 events imported, 0 lines rejected, 25 done before") {
+	if code != commandline.Done || !strings.Contains(stdout, "15 events imported, 0 lines rejected, 25 done before") {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 }
@@ -293,7 +294,7 @@ func TestLongLinesAreReadWhole(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 3<<20)
 	code, stdout, stderr := command(t, long+"\n"+lines(1), "import", "--data-dir", t.TempDir(), "-")
-	if code != exitDone || !strings.Contains(stdout, "1 events imported, 1 lines rejected") || !strings.Contains(stderr, "-:1: the event has") {
+	if code != commandline.Done || !strings.Contains(stdout, "1 events imported, 1 lines rejected") || !strings.Contains(stderr, "-:1: the event has") {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 }

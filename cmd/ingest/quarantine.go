@@ -13,6 +13,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"roomtrail/commandline"
 	"roomtrail/events"
 	"roomtrail/readmodel"
 )
@@ -99,7 +100,7 @@ func (c *quarantineShow) Run(t *terminal, p *program) error {
 
 func (c *quarantineRetry) Run(t *terminal, p *program) error {
 	if c.All == (len(c.Refs) > 0) {
-		return &usageError{errors.New("name what to retry: either refs or --all")}
+		return &commandline.UsageError{Err: errors.New("name what to retry: either refs or --all")}
 	}
 	refs, err := parseRefs(c.Refs)
 	if err != nil {
@@ -152,7 +153,7 @@ func (c *quarantineDrop) Run(t *terminal, p *program) error {
 		return err
 	}
 	if strings.TrimSpace(c.Why) == "" {
-		return &usageError{errors.New("--why is empty; say why they are dropped")}
+		return &commandline.UsageError{Err: errors.New("--why is empty; say why they are dropped")}
 	}
 	return p.Quarantine.withDatabase(t, func(url string) error {
 		return withQuarantine(t, url, func(q *readmodel.Quarantine) error {
@@ -172,7 +173,7 @@ func parseRefs(given []string) ([]events.Ref, error) {
 	for _, s := range given {
 		ref, err := events.ParseRef(s)
 		if err != nil {
-			return nil, &usageError{err}
+			return nil, &commandline.UsageError{Err: err}
 		}
 		refs = append(refs, ref)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomtrail/commandline"
 	"roomtrail/embedded"
 )
 
@@ -40,7 +41,7 @@ func TestQuarantineIsListedShownRetriedAndDropped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	_, stop := serving(t, dir)
-	if code, stdout, _ := command(t, "", "quarantine", "list", "--data-dir", dir); code != exitDone || !strings.Contains(stdout, "nothing is in quarantine") {
+	if code, stdout, _ := command(t, "", "quarantine", "list", "--data-dir", dir); code != commandline.Done || !strings.Contains(stdout, "nothing is in quarantine") {
 		t.Errorf("an empty list: exit %d, %q", code, stdout)
 	}
 	setAside(t, dir)
@@ -49,18 +50,18 @@ func TestQuarantineIsListedShownRetriedAndDropped(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"list"}, exitDone, "1/0/902"},
-		{[]string{"show", "1/0/901"}, exitDone, `"user_id":"late"`},
-		{[]string{"show", "1/0/902"}, exitDone, "00 1b 5b 41"},
-		{[]string{"show", "1/0/904"}, exitFailed, "not in quarantine"},
-		{[]string{"show", "902"}, exitUsage, "want generation/partition/stream_seq"},
-		{[]string{"retry"}, exitUsage, "either refs or --all"},
-		{[]string{"retry", "--all", "1/0/901"}, exitUsage, "either refs or --all"},
-		{[]string{"drop", "1/0/902"}, exitUsage, "--why"},
-		{[]string{"drop", "1/0/902", "--why", " "}, exitUsage, "--why is empty"},
-		{[]string{"retry", "--all"}, exitFailed, "1 messages appended again, 2 stay in quarantine"},
-		{[]string{"drop", "1/0/902", "--why", "noise"}, exitDone, "1/0/902 is dropped"},
-		{[]string{"drop", "1/0/902", "--why", "noise"}, exitFailed, "not in quarantine"},
+		{[]string{"list"}, commandline.Done, "1/0/902"},
+		{[]string{"show", "1/0/901"}, commandline.Done, `"user_id":"late"`},
+		{[]string{"show", "1/0/902"}, commandline.Done, "00 1b 5b 41"},
+		{[]string{"show", "1/0/904"}, commandline.Failed, "not in quarantine"},
+		{[]string{"show", "902"}, commandline.Usage, "want generation/partition/stream_seq"},
+		{[]string{"retry"}, commandline.Usage, "either refs or --all"},
+		{[]string{"retry", "--all", "1/0/901"}, commandline.Usage, "either refs or --all"},
+		{[]string{"drop", "1/0/902"}, commandline.Usage, "--why"},
+		{[]string{"drop", "1/0/902", "--why", " "}, commandline.Usage, "--why is empty"},
+		{[]string{"retry", "--all"}, commandline.Failed, "1 messages appended again, 2 stay in quarantine"},
+		{[]string{"drop", "1/0/902", "--why", "noise"}, commandline.Done, "1/0/902 is dropped"},
+		{[]string{"drop", "1/0/902", "--why", "noise"}, commandline.Failed, "not in quarantine"},
 	} {
 		code, stdout, stderr := command(t, "", append(append([]string{"quarantine"}, c.args...), "--data-dir", dir)...)
 		if code != c.code || !strings.Contains(stdout+stderr, c.want) {
@@ -77,10 +78,10 @@ func TestQuarantineIsListedShownRetriedAndDropped(t *testing.T) {
 	// Where nothing runs, the servers are started for as long as it takes.
 	stop()
 	code, stdout, stderr := command(t, "", "quarantine", "retry", "1/0/903", "--data-dir", dir)
-	if code != exitFailed || !strings.Contains(stdout, "0 messages appended again, 1 stay") || !strings.Contains(stderr, "still not readable") {
+	if code != commandline.Failed || !strings.Contains(stdout, "0 messages appended again, 1 stay") || !strings.Contains(stderr, "still not readable") {
 		t.Errorf("retry on a stack that stands: exit %d, %q, %q", code, stdout, stderr)
 	}
-	if code, stdout, stderr := command(t, "", "quarantine", "list", "--data-dir", dir); code != exitDone || !strings.Contains(stdout, "1/0/903") {
+	if code, stdout, stderr := command(t, "", "quarantine", "list", "--data-dir", dir); code != commandline.Done || !strings.Contains(stdout, "1/0/903") {
 		t.Errorf("list of a stack that stands: exit %d, %q, %q", code, stdout, stderr)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"roomtrail/commandline"
 	"roomtrail/intake"
 	"roomtrail/pipeline"
 )
@@ -63,14 +64,14 @@ const stopWithin = 30 * time.Second
 func (s *serve) Run(t *terminal) error {
 	config, err := s.config(t)
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	if config.Intake && !config.Project && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(intakeMemory)
 	}
 	p, err := pipeline.Start(t.ctx, config)
 	if errors.Is(err, intake.ErrNoKey) {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"roomtrail/commandline"
 	"roomtrail/embedded"
 	"roomtrail/intake"
 	"roomtrail/readmodel"
@@ -142,7 +143,7 @@ func (h *healthcheck) Run(t *terminal) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"roomtrail/commandline"
 )
 
 // healthcheckCommand asks a URL, for containers that have no shell.
@@ -17,7 +19,7 @@ func (c *healthcheckCommand) Run(p *program) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"roomtrail/commandline"
 	"roomtrail/query"
 )
 
@@ -24,13 +25,6 @@ func main() {
 	stop()
 	os.Exit(code)
 }
-
-// Exit codes (contract 1).
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
 
 // flags are the global flags. The tag "from" names the environment variable
 // that stands in for a flag; kong's own tag "env" would read the process's
@@ -86,8 +80,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
-		kong.Resolvers(environment(env)),
-		kong.ValueFormatter(withEnvironment),
+		commandline.Environment(env),
+		commandline.NamesVariables(),
 	}
 	parser, err := kong.New(&p.flags, append(options, commands()...)...)
 	if err != nil {
@@ -95,13 +89,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	parsed, err := parser.Parse(args)
 	if exited {
-		return exitDone
+		return commandline.Done
 	}
 	if err == nil {
 		p.look = lookFor(stdout, env, p.UTC)
 		err = parsed.Run(p)
 	} else {
-		err = &usageError{err}
+		err = &commandline.UsageError{Err: err}
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "query:", describe(err))
@@ -109,42 +103,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitCode(err)
 }
 
-// environment resolves a flag that is not on the command line.
-func environment(env func(string) string) kong.Resolver {
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		for name := range strings.SplitSeq(flag.Tag.Get("from"), ",") {
-			if name != "" && env(name) != "" {
-				return env(name), nil
-			}
-		}
-		return nil, nil
-	})
-}
-
-func withEnvironment(value *kong.Value) string {
-	name := value.Tag.Get("from")
-	if name == "" {
-		return value.Help
-	}
-	return strings.TrimSuffix(value.Help, ".") + " [" + name + "]."
-}
-
-// usageError is a command line that cannot be run.
-type usageError struct{ error }
-
-func (e *usageError) Unwrap() error { return e.error }
-
 // exitCode is the one place that chooses an exit code.
 func exitCode(err error) int {
-	var usage *usageError
-	var invalid *query.InvalidError
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.As(err, &usage), errors.As(err, &invalid):
-		return exitUsage
+	if invalid := (*query.InvalidError)(nil); errors.As(err, &invalid) {
+		return commandline.Usage
 	}
-	return exitFailed
+	return commandline.ExitCode(err)
 }
 
 // describe spells parameters as the flags that they are here.

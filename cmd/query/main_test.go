@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"roomtrail/commandline"
 	"roomtrail/query"
 	"roomtrail/readmodel/readmodeltest"
 )
@@ -62,7 +63,7 @@ func TestUsageErrors(t *testing.T) {
 		"limit that is no integer": {[]string{"sql", "SELECT 1", "--limit", "x"}, `--limit "x"`},
 	} {
 		got := runWith(t, elsewhere(t), "", tc.args...)
-		if got.code != exitUsage || !strings.Contains(got.stderr, tc.want) || got.stdout != "" {
+		if got.code != commandline.Usage || !strings.Contains(got.stderr, tc.want) || got.stdout != "" {
 			t.Errorf("%s: exit %d, stderr %q, stdout %q; want exit 2 and %q", name, got.code, got.stderr, got.stdout, tc.want)
 		}
 	}
@@ -71,7 +72,7 @@ func TestUsageErrors(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	all := runWith(t, nil, "", "--help")
-	if all.code != exitDone || all.stderr != "" {
+	if all.code != commandline.Done || all.stderr != "" {
 		t.Errorf("--help: exit %d, stderr %q", all.code, all.stderr)
 	}
 	for _, q := range query.Questions() {
@@ -80,7 +81,7 @@ func TestHelp(t *testing.T) {
 		}
 		one := runWith(t, nil, "", q.Name, "--help")
 		definition, _, _ := strings.Cut(q.Definition(), " ")
-		if one.code != exitDone || !strings.Contains(one.stdout, definition) {
+		if one.code != commandline.Done || !strings.Contains(one.stdout, definition) {
 			t.Errorf("%s --help: exit %d, without its definition:\n%s", q.Name, one.code, one.stdout)
 		}
 	}
@@ -116,10 +117,10 @@ func TestEnvironmentStandsInForFlags(t *testing.T) {
 	t.Parallel()
 	env := elsewhere(t)
 	env["ROOMTRAIL_SINCE"] = "soon"
-	if got := runWith(t, env, "", "health"); got.code != exitUsage || !strings.Contains(got.stderr, `"soon"`) {
+	if got := runWith(t, env, "", "health"); got.code != commandline.Usage || !strings.Contains(got.stderr, `"soon"`) {
 		t.Errorf("exit %d, %q; want the value of ROOMTRAIL_SINCE refused", got.code, got.stderr)
 	}
-	if got := runWith(t, env, "", "health", "--since", "1h"); got.code != exitFailed {
+	if got := runWith(t, env, "", "health", "--since", "1h"); got.code != commandline.Failed {
 		t.Errorf("exit %d, %q; want the flag to win", got.code, got.stderr)
 	}
 }
@@ -141,7 +142,7 @@ func TestNothingRuns(t *testing.T) {
 			}
 		}
 		got := runWith(t, env, "", "health")
-		if got.code != exitFailed || !strings.Contains(got.stderr, tc.want) {
+		if got.code != commandline.Failed || !strings.Contains(got.stderr, tc.want) {
 			t.Errorf("%s: exit %d, %q; want exit 1 and %q", tc.name, got.code, got.stderr, tc.want)
 		}
 		if tc.name != "a broken file" && !strings.Contains(got.stderr, "go run ./cmd/demo") {
@@ -150,7 +151,7 @@ func TestNothingRuns(t *testing.T) {
 	}
 	env["DATABASE_URL"] = "postgres://r:hidden@/db?host=" + dir
 	got := runWith(t, env, "", "kicks")
-	if got.code != exitFailed || !strings.Contains(got.stderr, "check DATABASE_URL") || strings.Contains(got.stderr, "hidden") {
+	if got.code != commandline.Failed || !strings.Contains(got.stderr, "check DATABASE_URL") || strings.Contains(got.stderr, "hidden") {
 		t.Errorf("exit %d, %q; want exit 1, DATABASE_URL named and its password not", got.code, got.stderr)
 	}
 }
@@ -160,12 +161,12 @@ func TestServeKeepsToLoopbackWithoutKeys(t *testing.T) {
 	env := map[string]string{"DATABASE_URL": "postgres://r@/db?host=" + t.TempDir()}
 	for _, listen := range []string{":0", "0.0.0.0:0", "[::]:0"} {
 		got := runWith(t, env, "", "serve", "--listen", listen)
-		if got.code != exitFailed || !strings.Contains(got.stderr, "ROOMTRAIL_READ_KEYS") {
+		if got.code != commandline.Failed || !strings.Contains(got.stderr, "ROOMTRAIL_READ_KEYS") {
 			t.Errorf("--listen %s: exit %d, %q; want it refused", listen, got.code, got.stderr)
 		}
 	}
 	got := runWith(t, env, "", "serve", "--listen", "nowhere")
-	if got.code != exitFailed || !strings.Contains(got.stderr, "listen on nowhere") {
+	if got.code != commandline.Failed || !strings.Contains(got.stderr, "listen on nowhere") {
 		t.Errorf("exit %d, %q; want the address named", got.code, got.stderr)
 	}
 }
@@ -220,7 +221,7 @@ func TestServeStopsCleanly(t *testing.T) {
 			t.Errorf("%s is %d, want %d", path, r.StatusCode, want)
 		}
 	}
-	if got := stop(); got.code != exitDone {
+	if got := stop(); got.code != commandline.Done {
 		t.Errorf("serve ended with %d: %s", got.code, got.stderr)
 	}
 	if c, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")); err == nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"roomtrail/commandline"
 	"roomtrail/query"
 	"roomtrail/readmodel/readmodeltest"
 )
@@ -26,7 +27,7 @@ func seeded(t testing.TB) map[string]string {
 func rows(t testing.TB, env map[string]string, args ...string) []map[string]any {
 	t.Helper()
 	got := runWith(t, env, "", append(args, "-o", "json")...)
-	if got.code != exitDone {
+	if got.code != commandline.Done {
 		t.Fatalf("%v: exit %d: %s", args, got.code, got.stderr)
 	}
 	var rows []map[string]any
@@ -74,7 +75,7 @@ func everyFormat(t *testing.T, env map[string]string) {
 			t.Errorf("%s answers nothing", q.Name)
 		}
 		lines := runWith(t, env, "", append(args, "-o", "ndjson")...)
-		if got := strings.Count(lines.stdout, "\n"); lines.code != exitDone || got != want {
+		if got := strings.Count(lines.stdout, "\n"); lines.code != commandline.Done || got != want {
 			t.Errorf("%s: %d lines of ndjson, %d rows of json", q.Name, got, want)
 		}
 		sheet := runWith(t, env, "", append(args, "-o", "csv")...)
@@ -88,7 +89,7 @@ func everyFormat(t *testing.T, env map[string]string) {
 			}
 		}
 		table := runWith(t, env, "", args...)
-		if table.code != exitDone || strings.Count(table.stdout, "\n") < want || strings.Contains(table.stdout, "\x1b") {
+		if table.code != commandline.Done || strings.Count(table.stdout, "\n") < want || strings.Contains(table.stdout, "\x1b") {
 			t.Errorf("%s: exit %d\n%s", q.Name, table.code, table.stdout)
 		}
 	}
@@ -258,7 +259,7 @@ func timelines(t *testing.T, env map[string]string) {
 		"hanging-web": {"◌ Logining", "still logging in"},
 	} {
 		got := runWith(t, env, "", "session", session, "--utc")
-		if got.code != exitDone || !strings.HasPrefix(got.stdout, "session "+session) {
+		if got.code != commandline.Done || !strings.HasPrefix(got.stdout, "session "+session) {
 			t.Errorf("%s: exit %d: %s%s", session, got.code, got.stdout, got.stderr)
 		}
 		for _, text := range want {
@@ -282,7 +283,7 @@ func emptyAnswers(t *testing.T, env map[string]string) {
 		fields := strings.Fields(args)
 		fields[1] = strings.ReplaceAll(fields[1], "_", " ")
 		got := runWith(t, env, "", fields...)
-		if got.code != exitDone || !strings.Contains(got.stderr, want) || strings.Count(got.stderr, "\n") != 1 {
+		if got.code != commandline.Done || !strings.Contains(got.stderr, want) || strings.Count(got.stderr, "\n") != 1 {
 			t.Errorf("%s: exit %d, says %q; want one sentence with %q", args, got.code, got.stderr, want)
 		}
 	}
@@ -339,7 +340,7 @@ func sqlRefuses(t *testing.T, env map[string]string) {
 		"SELECT nothing FROM sessions":                            "at character 8",
 	} {
 		got := runWith(t, env, "", "sql", text)
-		if got.code != exitFailed || !strings.Contains(got.stderr, want) || got.stdout != "" {
+		if got.code != commandline.Failed || !strings.Contains(got.stderr, want) || got.stdout != "" {
 			t.Errorf("%s: exit %d, %q, %q; want it refused with %q", text, got.code, got.stdout, got.stderr, want)
 		}
 	}
@@ -361,7 +362,7 @@ func served(t *testing.T, env map[string]string) {
 			t.Errorf("%s is %d, want %d", path, r.StatusCode, want)
 		}
 	}
-	if got := stop(); got.code != exitDone || got.stderr != "" {
+	if got := stop(); got.code != commandline.Done || got.stderr != "" {
 		t.Errorf("serve ended with %d: %s", got.code, got.stderr)
 	}
 }

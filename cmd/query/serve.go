@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"roomtrail/commandline"
 	"roomtrail/query"
 )
 
@@ -34,7 +35,7 @@ func (c *serveCommand) Run(p *program) error {
 	}
 	certificate, err := c.certificate()
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	keys := readKeys(c.ReadKeys)
 	source, err := p.open()

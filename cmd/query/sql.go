@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"roomtrail/commandline"
 	"roomtrail/query"
 )
 
@@ -62,7 +63,7 @@ func (c *sqlCommand) text(p *program) (string, error) {
 		text = string(b)
 	}
 	if strings.TrimSpace(text) == "" {
-		return "", &usageError{fmt.Errorf("read query: it is empty; want one SELECT")}
+		return "", &commandline.UsageError{Err: fmt.Errorf("read query: it is empty; want one SELECT")}
 	}
 	return text, nil
 }

@@ -13,7 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"roomtrail/commandline"
 	"roomtrail/events"
+	"roomtrail/progressbar"
 	"roomtrail/reporter"
 	"roomtrail/room"
 	"roomtrail/signalling"
@@ -67,18 +69,18 @@ type visit struct {
 func (j *join) Run(t *terminal) error {
 	plan, err := parseCuts(j.Cut)
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	v, err := j.begin(t)
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.ctx))
 	defer stop()
 	var running sync.WaitGroup
 	running.Go(func() { v.client.Run(ctx) })
 	var typed <-chan string
-	if isScreen(t.stdin) {
+	if progressbar.IsTerminal(t.stdin) {
 		typed = words(t.stdin)
 	}
 	v.client.Login(j.Room, j.token(time.Now()))

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"roomtrail/commandline"
 	"roomtrail/events"
 	"roomtrail/reporter"
 )
@@ -98,7 +99,7 @@ func TestAReconnectCanBeWatched(t *testing.T) {
 		"join", "--url", url, "--platform", "android", "--heartbeat", "100ms", "--cut", "300ms@200ms", "--intake", intake.URL)
 	p.shows(t, "Reconnected")
 	p.interrupt()
-	if code := p.wait(t); code != exitDone {
+	if code := p.wait(t); code != commandline.Done {
 		t.Errorf("exit code %d, want 0", code)
 	}
 
@@ -131,7 +132,7 @@ func TestAReconnectCanBeWatched(t *testing.T) {
 	}
 	other.shows(t, "DELETE")
 	server.interrupt()
-	if code := server.wait(t); code != exitDone {
+	if code := server.wait(t); code != commandline.Done {
 		t.Errorf("the rooms end with exit code %d, want 0: %s", code, server.stderr.String())
 	}
 	other.shows(t, "Reconnecting")
@@ -152,10 +153,10 @@ func TestALoginElsewhereEndsAJoin(t *testing.T) {
 	first := start(t, nil, "join", "--url", url, "--heartbeat", "100ms")
 	first.shows(t, "Logined")
 	second := start(t, nil, "join", "--url", url, "--for", "1ms")
-	if code := second.wait(t); code != exitDone {
+	if code := second.wait(t); code != commandline.Done {
 		t.Errorf("the second ends with %d, want 0", code)
 	}
-	if code := first.wait(t); code != exitFailed || !strings.Contains(first.stderr.String(), "KickOut 1002050") {
+	if code := first.wait(t); code != commandline.Failed || !strings.Contains(first.stderr.String(), "KickOut 1002050") {
 		t.Errorf("the first ends with %d and says %q; want 1, and the kick", code, first.stderr.String())
 	}
 }
@@ -163,10 +164,10 @@ func TestALoginElsewhereEndsAJoin(t *testing.T) {
 func TestTokensFromTheSameSecret(t *testing.T) {
 	t.Parallel()
 	_, url := serveRooms(t, "--app", "a=s", "--token-secret", "t")
-	if code, stdout, _ := command(t, "join", "--url", url, "--app", "a", "--token-secret", "t", "--for", "1ms"); code != exitDone || !strings.Contains(stdout, "Logined") {
+	if code, stdout, _ := command(t, "join", "--url", url, "--app", "a", "--token-secret", "t", "--for", "1ms"); code != commandline.Done || !strings.Contains(stdout, "Logined") {
 		t.Errorf("with the secret: exit code %d, prints %s; want 0 and Logined", code, stdout)
 	}
-	if code, stdout, _ := command(t, "join", "--url", url, "--app", "a", "--token", "x.1"); code != exitFailed || !strings.Contains(stdout, "1102016") {
+	if code, stdout, _ := command(t, "join", "--url", url, "--app", "a", "--token", "x.1"); code != commandline.Failed || !strings.Contains(stdout, "1102016") {
 		t.Errorf("with another token: exit code %d, prints %s; want 1 and 1102016", code, stdout)
 	}
 }

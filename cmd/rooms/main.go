@@ -5,16 +5,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"roomtrail/commandline"
+	"roomtrail/progressbar"
 )
 
 func main() {
@@ -24,17 +25,8 @@ func main() {
 	os.Exit(code)
 }
 
-// Exit codes (contract 1).
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// program is the command line: one field for each subcommand. The tag "from"
-// names the environment variable that stands in for a flag; kong's own tag
-// "env" would read the process's environment, which a test cannot set for
-// itself.
+// program is the command line: one field for each subcommand. Package
+// commandline reads the tags "from" of its flags.
 type program struct {
 	Serve    serve    `cmd:"" help:"Run the rooms: clients by WebSocket, the vendor's server API, signed callbacks."`
 	Join     join     `cmd:"" help:"Be a user in a room, and show what the SDK would report."`
@@ -61,8 +53,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
-		kong.Resolvers(environment(env)),
-		kong.ValueFormatter(withEnvironment),
+		commandline.Environment(env),
+		commandline.NamesVariables(),
 	)
 	if err != nil {
 		panic(err) // the grammar is ours
@@ -72,67 +64,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	parsed, err := parser.Parse(args)
 	if exited {
-		return exitDone
+		return commandline.Done
 	}
 	if err != nil {
-		err = usagef("%w; try rooms --help", err)
+		err = commandline.Usagef("%w; try rooms --help", err)
 	} else {
 		err = parsed.Run(&terminal{
 			ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr,
-			isColored: isScreen(stdout) && env("NO_COLOR") == "" && env("TERM") != "dumb", // no-color.org
+			isColored: progressbar.IsTerminal(stdout) && env("NO_COLOR") == "" && env("TERM") != "dumb", // no-color.org
 		})
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "rooms:", err)
 	}
-	return exitCode(err)
-}
-
-// isScreen says whether somebody sits at the other end of a stream.
-func isScreen(stream any) bool {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// environment resolves a flag that is not on the command line.
-func environment(env func(string) string) kong.Resolver {
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		for name := range strings.SplitSeq(flag.Tag.Get("from"), ",") {
-			if name != "" && env(name) != "" {
-				return env(name), nil
-			}
-		}
-		return nil, nil
-	})
-}
-
-func withEnvironment(value *kong.Value) string {
-	name := value.Tag.Get("from")
-	if name == "" {
-		return value.Help
-	}
-	return strings.TrimSuffix(value.Help, ".") + " [" + name + "]."
-}
-
-// usageError is a command line that cannot be run.
-type usageError struct{ error }
-
-func (e *usageError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
-// exitCode is the one place that chooses an exit code.
-func exitCode(err error) int {
-	var usage *usageError
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.As(err, &usage):
-		return exitUsage
-	}
-	return exitFailed
+	return commandline.ExitCode(err)
 }

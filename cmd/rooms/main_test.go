@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"roomtrail/commandline"
 )
 
 // patience is how long a test waits for what must come.
@@ -110,7 +112,7 @@ func TestWrongUsageExitsWith2AndSaysWhatWouldBeRight(t *testing.T) {
 		"no intake":          {[]string{"join", "--intake", "here"}, `--intake is "here"`},
 	} {
 		code, _, stderr := command(t, c.args...)
-		if code != exitUsage || !strings.Contains(stderr, c.want) {
+		if code != commandline.Usage || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit code %d, says %q; want 2, and %q", name, code, stderr, c.want)
 		}
 	}
@@ -120,7 +122,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"--help"}, {"serve", "--help"}, {"join", "--help"}} {
 		code, stdout, stderr := command(t, args...)
-		if code != exitDone || !strings.Contains(stdout, "Usage: rooms") || stderr != "" {
+		if code != commandline.Done || !strings.Contains(stdout, "Usage: rooms") || stderr != "" {
 			t.Errorf("%q: exit code %d, prints %q and %q; want 0 and the help", args, code, stdout, stderr)
 		}
 	}

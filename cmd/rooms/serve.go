@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"roomtrail/commandline"
 	"roomtrail/intake"
 	"roomtrail/room"
 	"roomtrail/signalling"
@@ -56,7 +57,7 @@ func (s *serve) Run(t *terminal) error {
 	logger := t.logger()
 	config, made, err := s.config(logger)
 	if err != nil {
-		return &usageError{err}
+		return &commandline.UsageError{Err: err}
 	}
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
@@ -65,14 +66,14 @@ func (s *serve) Run(t *terminal) error {
 	// Judged by what the name came to, not by how it was spelled.
 	if at, ok := listener.Addr().(*net.TCPAddr); s.TokenSecret == "" && (!ok || !at.IP.IsLoopback()) {
 		listener.Close()
-		return usagef("listen on %s: anybody there could take any user's name, for no token secret is set; set --token-secret or listen on 127.0.0.1", s.Listen)
+		return commandline.Usagef("listen on %s: anybody there could take any user's name, for no token secret is set; set --token-secret or listen on 127.0.0.1", s.Listen)
 	}
 	rooms := signalling.New(config)
 	server := intake.Server(rooms)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	scheme, err := s.secure(&listener)
 	if err != nil {
-		return errors.Join(&usageError{err}, listener.Close())
+		return errors.Join(&commandline.UsageError{Err: err}, listener.Close())
 	}
 	s.welcome(t, scheme, listener.Addr().String(), config, made)
 	return serveUntil(t.ctx, server, listener, rooms)

@@ -17,6 +17,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"roomtrail/commandline"
 	"roomtrail/events"
 	"roomtrail/fleet"
 	"roomtrail/progressbar"
@@ -123,7 +124,7 @@ func (s *simulate) world() (_ *sim.World, speed float64, err error) {
 		HeartbeatTimeout: s.HeartbeatTimeout, WebWindow: s.WebWindow, NativeWindow: s.NativeWindow, AliveEvery: s.AliveEvery,
 	})
 	if err != nil {
-		err = &usageError{fmt.Errorf("simulate: %w", err)}
+		err = &commandline.UsageError{Err: fmt.Errorf("simulate: %w", err)}
 	}
 	return world, speed, err
 }
@@ -141,19 +142,19 @@ func (s *simulate) check(speed float64) error {
 	if s.Intake == "" {
 		switch {
 		case s.Logins == 0:
-			return usagef("simulate: --logins 0 has no end, so it wants --intake")
+			return commandline.Usagef("simulate: --logins 0 has no end, so it wants --intake")
 		case speed != 0:
-			return usagef("simulate: --speed %s: files are written as fast as possible; it is for --intake", s.Speed)
+			return commandline.Usagef("simulate: --speed %s: files are written as fast as possible; it is for --intake", s.Speed)
 		}
 	} else if err := fleet.CheckURL(s.Intake); err != nil {
-		return usagef("simulate: --intake: %w", err)
+		return commandline.Usagef("simulate: --intake: %w", err)
 	} else if s.Logins == 0 && speed > 1 && s.Start == "" {
-		return usagef("simulate: --speed %s: a world without an end begins now and cannot get ahead of the clock; name a --start in the past", s.Speed)
+		return commandline.Usagef("simulate: --speed %s: a world without an end begins now and cannot get ahead of the clock; name a --start in the past", s.Speed)
 	}
 	seen := map[string]string{}
 	for _, f := range [][2]string{{"--out", s.Out}, {"--callbacks", s.Callbacks}, {"--truth", s.Truth}} {
 		if other, ok := seen[f[1]]; ok && f[1] != "" {
-			return usagef("simulate: %s and %s are both %s; want a file for each", other, f[0], f[1])
+			return commandline.Usagef("simulate: %s and %s are both %s; want a file for each", other, f[0], f[1])
 		}
 		seen[f[1]] = f[0]
 	}
@@ -166,7 +167,7 @@ func (s *simulate) speed() (float64, error) {
 	}
 	x, err := strconv.ParseFloat(strings.TrimSuffix(s.Speed, "x"), 64)
 	if err != nil || !(x > 0) || math.IsInf(x, 1) {
-		return 0, usagef("simulate: --speed %q: want max, or how many times as fast as the clock, such as 10", s.Speed)
+		return 0, commandline.Usagef("simulate: --speed %q: want max, or how many times as fast as the clock, such as 10", s.Speed)
 	}
 	return x, nil
 }
@@ -177,7 +178,7 @@ func (s *simulate) start(speed float64) (time.Time, error) {
 	if s.Start != "" {
 		at, err := time.Parse(time.RFC3339, s.Start)
 		if err != nil {
-			return at, usagef("simulate: --start %q: want RFC 3339, such as 2026-01-05T09:00:00Z", s.Start)
+			return at, commandline.Usagef("simulate: --start %q: want RFC 3339, such as 2026-01-05T09:00:00Z", s.Start)
 		}
 		return at, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"roomtrail/commandline"
 	"roomtrail/sim"
 )
 
@@ -29,7 +30,7 @@ func TestSimulateIntoFiles(t *testing.T) {
 		file := func(name string) string { return filepath.Join(dir, name) }
 		code, out, errs := rooms("simulate", "--scenario", "mixed,outage", "--seed", "4", "--logins", "300", "--app", "4000000001",
 			"--out", file("events"), "--callbacks", file("callbacks"), "--truth", file("truth"))
-		if code != exitDone || !strings.Contains(out, "case 3") || errs != "" {
+		if code != commandline.Done || !strings.Contains(out, "case 3") || errs != "" {
 			t.Fatalf("exit code %d\n%s\n%s", code, out, errs)
 		}
 		all := map[string]string{}
@@ -81,11 +82,11 @@ func TestSimulateToAnIntake(t *testing.T) {
 	}))
 	defer server.Close()
 	code, out, errs := rooms("simulate", "--logins", "20", "--seed", "2", "--intake", server.URL+"/", "--key", "key")
-	if code != exitDone || !strings.Contains(out, "accepted") || posts.Load() < 20 {
+	if code != commandline.Done || !strings.Contains(out, "accepted") || posts.Load() < 20 {
 		t.Errorf("exit code %d after %d posts\n%s\n%s", code, posts.Load(), out, errs)
 	}
 	code, _, errs = rooms("simulate", "--logins", "20", "--intake", server.URL)
-	if code != exitFailed || !strings.Contains(errs, "401") {
+	if code != commandline.Failed || !strings.Contains(errs, "401") {
 		t.Errorf("without a key: exit code %d\n%s", code, errs)
 	}
 }
@@ -105,7 +106,7 @@ func TestSimulateRefusesWrongUsage(t *testing.T) {
 		"--start yesterday":                      "want RFC 3339",
 		"--heartbeat-timeout 1s":                 "H is 1s; want 10s to 24h",
 	} {
-		if code, _, errs := rooms(append([]string{"simulate"}, strings.Fields(args)...)...); code != exitUsage || !strings.Contains(errs, want) {
+		if code, _, errs := rooms(append([]string{"simulate"}, strings.Fields(args)...)...); code != commandline.Usage || !strings.Contains(errs, want) {
 			t.Errorf("%s: exit code %d, %q; want %q", args, code, errs, want)
 		}
 	}
@@ -128,7 +129,7 @@ func TestSimulateStopsWhereItCannotWrite(t *testing.T) {
 		t.Skip("no /dev/full here")
 	}
 	code, _, errs := rooms("simulate", "--logins", "20000", "--out", "/dev/full")
-	if code != exitFailed || !strings.Contains(errs, "no space left") {
+	if code != commandline.Failed || !strings.Contains(errs, "no space left") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
