@@ -121,7 +121,7 @@ func (r *running) count(t *testing.T, view string) (n int) {
 
 func (r *running) until(t *testing.T, view string, least int) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); r.count(t, view) < least; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); r.count(t, view) < least; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s holds %d rows, want %d:\n%s", view, r.count(t, view), least, r.out)
 		}
