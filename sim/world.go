@@ -218,8 +218,8 @@ func (w *World) Connected() int {
 	return n
 }
 
-// Cut lists the sessions of connected clients whose line carries nothing at
-// this moment, and Here of all that are not over.
+// Cut names the sessions whose line carries nothing to anybody at this moment,
+// and all that have come in and are not over.
 func (w *World) Cut() (cut, all map[string]bool) {
 	cut, all = map[string]bool{}, map[string]bool{}
 	for _, a := range w.running {
