@@ -70,8 +70,8 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err != nil {
 			return err
 		}
-		var w writes
-		sets = m.fold(profiles, sets, from, &w) // 5
+		w := newWrites()
+		sets = m.fold(profiles, sets, from, w) // 5
 		if facts, owners, err = quarantineUnfolded(ctx, tx, facts, owners); err != nil {
 			return err
 		}

@@ -276,3 +276,26 @@ func count(t testing.TB, url, sql string) (n int) {
 	}
 	return n
 }
+
+// A late event may take rows away and write none: the anomaly of a gap
+// goes with the event that fills it.
+func TestALateEventOnlyRemovesRows(t *testing.T) {
+	t.Parallel()
+	owner, _ := readmodeltest.Database(t)
+	alive := make([]events.Stored, 3)
+	for i, seq := range []int64{0, 2, 1} {
+		alive[i] = hour()[0]
+		alive[i].Seq, alive[i].Kind, alive[i].Reason = seq, events.Alive, events.NoReason
+		alive[i].OccurredAt = alive[i].OccurredAt.Add(time.Duration(seq) * time.Second)
+	}
+	const anomalies = "SELECT count(*) FROM anomalies"
+	m := readmodeltest.Open(t, owner)
+	readmodeltest.Apply(t, m, alive[:2], 1)
+	if n := count(t, owner, anomalies); n != 1 {
+		t.Fatalf("%d anomalies before the late event, want missing_seq alone", n)
+	}
+	readmodeltest.Apply(t, m, alive[2:], 1)
+	if n := count(t, owner, anomalies); n != 0 {
+		t.Errorf("%d anomalies after the late event, want none", n)
+	}
+}

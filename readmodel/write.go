@@ -50,10 +50,12 @@ type writes struct {
 	remove       map[string][][]any // keys
 }
 
+// newWrites has none yet.
+func newWrites() *writes {
+	return &writes{fresh: map[string][][]any{}, merge: map[string][][]any{}, remove: map[string][][]any{}}
+}
+
 func (w *writes) put(t table, isNew bool, row []any) {
-	if w.fresh == nil {
-		w.fresh, w.merge, w.remove = map[string][][]any{}, map[string][][]any{}, map[string][][]any{}
-	}
 	if isNew {
 		w.fresh[t.name] = append(w.fresh[t.name], row)
 	} else {
