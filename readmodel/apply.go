@@ -84,7 +84,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err := markDirty(ctx, tx, sets, facts); err != nil { // 7
 			return err
 		}
-		if err := noteMonitored(ctx, tx, sets, facts); err != nil { // 7
+		if err := noteMonitored(ctx, tx, facts, owners); err != nil { // 7
 			return err
 		}
 		next, err = m.move(ctx, tx, from, batch) // 8

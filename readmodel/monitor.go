@@ -85,11 +85,7 @@ func (m *ReadModel) Changes(ctx context.Context, at time.Time) ([]events.Event, 
 }
 
 // noteMonitored keeps what the monitor has said; what it said twice is a copy.
-func noteMonitored(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored) error {
-	ids := map[events.SetKey]int64{}
-	for _, s := range sets {
-		ids[s.key] = s.id
-	}
+func noteMonitored(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners []*set) error {
 	for i := range facts {
 		f := &facts[i]
 		if f.Source != events.FromMonitor {
@@ -100,7 +96,7 @@ func noteMonitored(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.S
 			continue // not from this program: it stays a fact
 		}
 		tag, err := tx.Exec(ctx, rmSQL(`INSERT INTO rm.monitored (set_id, since, kind) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`),
-			ids[f.Key()], said.Since, string(f.Kind))
+			owners[i].id, said.Since, string(f.Kind))
 		if err == nil && tag.RowsAffected() == 0 {
 			_, err = tx.Exec(ctx, rmSQL(`INSERT INTO rm.marks (generation, partition, stream_seq, is_copy) VALUES ($1, $2, $3, true)`),
 				f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq))
