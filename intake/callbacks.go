@@ -117,10 +117,9 @@ func (d *Door) takeCallback(w http.ResponseWriter, r *http.Request) (e events.Ev
 }
 
 func refusedFault(err error) *fault {
-	f := faultf(http.StatusBadRequest, "%v", err)
-	if r, ok := err.(*events.Refused); ok {
-		f.field, f.reason = r.Field, r.Reason
-	}
+	v := verdictOf(0, err)
+	f := faultf(http.StatusBadRequest, "%s", v.Error)
+	f.field = v.Field
 	return f
 }
 
