@@ -36,7 +36,7 @@ type layer struct {
 }
 
 const (
-	helpers  = "eventlog/eventlogtest readmodel/readmodeltest projections/projectionstest"
+	helpers  = "commandline/commandlinetest eventlog/eventlogtest readmodel/readmodeltest projections/projectionstest"
 	programs = "cmd/* cmd/demo/stack bench"
 )
 

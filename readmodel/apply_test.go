@@ -109,15 +109,22 @@ func place(facts []events.Stored, from uint64) []events.Stored {
 	return out
 }
 
+// claimed opens the read model as the owner of one partition.
+func claimed(t testing.TB, ownerURL string) (*readmodel.ReadModel, events.Position) {
+	t.Helper()
+	m := readmodeltest.Open(t, ownerURL)
+	at, err := m.Claim(context.Background(), 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, at
+}
+
 func TestApplyIsFencedByTheEpoch(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	owner, _ := readmodeltest.Database(t)
-	first := readmodeltest.Open(t, owner)
-	old, err := first.Claim(ctx, 1, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, old := claimed(t, owner)
 	second, err := readmodel.Open(ctx, owner, readmodel.Config{Owner: "second"})
 	if err != nil {
 		t.Fatal(err)
@@ -152,11 +159,7 @@ func TestApplyAfterALostReplyChangesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	owner, reader := readmodeltest.Database(t)
-	m := readmodeltest.Open(t, owner)
-	at, err := m.Claim(ctx, 1, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, at := claimed(t, owner)
 	batch := events.Batch{Facts: place(hour(), 0)}
 	next, err := m.Apply(ctx, at, batch)
 	if err != nil {
@@ -179,12 +182,8 @@ func TestAHoleHaltsAndNamesTheRange(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	owner, reader := readmodeltest.Database(t)
-	m := readmodeltest.Open(t, owner)
-	at, err := m.Claim(ctx, 1, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = m.Apply(ctx, at, events.Batch{Facts: place(hour()[:3], 4)})
+	m, at := claimed(t, owner)
+	_, err := m.Apply(ctx, at, events.Batch{Facts: place(hour()[:3], 4)})
 	var halt *events.HaltError
 	if !errors.As(err, &halt) || halt.Why != "stream sequence 5 follows 0 in partition 1/0; messages 1 to 4 are missing" {
 		t.Fatalf("got %v; want a halt that names messages 1 to 4", err)
@@ -201,11 +200,7 @@ func TestWhatCannotBeReadGoesToQuarantine(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	owner, reader := readmodeltest.Database(t)
-	m := readmodeltest.Open(t, owner)
-	at, err := m.Claim(ctx, 1, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, at := claimed(t, owner)
 	facts := place(hour()[:4], 0)
 	facts[1].Err, facts[1].Raw = errors.New("decode message: no JSON"), []byte("\x00broken")
 	if _, err := m.Apply(ctx, at, events.Batch{Facts: facts}); err != nil {

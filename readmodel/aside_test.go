@@ -118,11 +118,7 @@ func TestDroppingLeavesAnEntryInTheLedger(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	owner, reader := readmodeltest.Database(t)
-	m := readmodeltest.Open(t, owner)
-	at, err := m.Claim(ctx, 1, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, at := claimed(t, owner)
 	facts := place(hour()[:3], 0)
 	facts[1].Err, facts[1].Raw, facts[1].Version = errors.New("no\x00JSON \xff"), []byte("\x00broken"), "9"
 	if _, err := m.Apply(ctx, at, events.Batch{Facts: facts}); err != nil {

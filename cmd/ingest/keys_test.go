@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"roomtrail/commandline"
+	"roomtrail/commandline/commandlinetest"
 	"roomtrail/credentials"
 )
 
@@ -167,7 +168,7 @@ func TestADoorForAllOpensOnceAKeyIsThere(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	var out, errs output
+	var out, errs commandlinetest.Output
 	if code := run(ctx, args, strings.NewReader(""), &out, &errs, nil); code == commandline.Usage {
 		t.Errorf("with a key: exit %d, %s", code, errs.String())
 	}

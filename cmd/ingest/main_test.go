@@ -18,31 +18,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"roomtrail/commandline"
+	"roomtrail/commandline/commandlinetest"
 	"roomtrail/embedded"
 )
-
-// output is a writer that tests read while it is written.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
 
 // command runs the program to its end.
 func command(t testing.TB, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, errs output
+	var out, errs commandlinetest.Output
 	code = run(context.Background(), args, strings.NewReader(stdin), &out, &errs, []string{"PATH=" + os.Getenv("PATH")})
 	return code, out.String(), errs.String()
 }
@@ -99,7 +82,7 @@ func TestWrongUsageExitsWith2AndSaysWhatWouldBeRight(t *testing.T) {
 func serving(t *testing.T, dir string, env ...string) (url string, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	var out, errs output
+	var out, errs commandlinetest.Output
 	done := make(chan int, 1)
 	go func() {
 		done <- run(ctx, []string{"serve", "--data-dir", dir, "--listen", freePort(t)}, strings.NewReader(""), &out, &errs, env)

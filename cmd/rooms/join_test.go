@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"roomtrail/commandline"
+	"roomtrail/commandline/commandlinetest"
 	"roomtrail/events"
 	"roomtrail/reporter"
 )
@@ -193,7 +194,7 @@ func TestColoursAreForScreens(t *testing.T) {
 	for isColored, want := range map[bool]string{
 		false: "KickOut          1002055  gone\n", true: "\x1b[31mKickOut        \x1b[0m  1002055  gone\n",
 	} {
-		out := &output{}
+		out := &commandlinetest.Output{}
 		(&screen{out: out, isColored: isColored}).line(bad, "KickOut", 1002055, "gone")
 		if _, got, _ := strings.Cut(out.String(), "  "); got != want {
 			t.Errorf("colours %t: shows %q, want %q", isColored, got, want)
@@ -214,7 +215,7 @@ func TestTheOutboxWaitsForTheNetwork(t *testing.T) {
 		f.ServeHTTP(w, r)
 	}))
 	t.Cleanup(h.Close)
-	said := &output{}
+	said := &commandlinetest.Output{}
 	open := func() *outbox {
 		o, err := newOutbox(h.URL, "key", events.Event{AppID: "a", UserID: "u", Platform: "web"}, func(what, text string) { io.WriteString(said, what+" "+text) })
 		if err != nil {

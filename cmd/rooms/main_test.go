@@ -1,41 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"roomtrail/commandline"
+	"roomtrail/commandline/commandlinetest"
 )
 
 // patience is how long a test waits for what must come.
 const patience = 40 * time.Second
 
-// output is a writer that tests read while it is written.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
 // process is the program, running in this one.
 type process struct {
-	stdout, stderr output
+	stdout, stderr commandlinetest.Output
 	interrupt      context.CancelFunc
 	ended          chan int
 }

@@ -1,37 +1,19 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"roomtrail/commandline/commandlinetest"
 	"roomtrail/embedded"
 )
-
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
 
 // The demo starts, shows a living fleet with all three cases, kicks and failed
 // logins within moments, answers over
@@ -76,7 +58,7 @@ func TestDemo(t *testing.T) {
 }
 
 type running struct {
-	out      *output
+	out      *commandlinetest.Output
 	endpoint embedded.Endpoint
 	cancel   context.CancelFunc
 	done     chan error
@@ -85,7 +67,7 @@ type running struct {
 func (d *demo) start(t *testing.T) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{out: new(output), cancel: cancel, done: make(chan error, 1)}
+	r := &running{out: new(commandlinetest.Output), cancel: cancel, done: make(chan error, 1)}
 	go func() { r.done <- d.run(ctx, r.out, r.out) }()
 	t.Cleanup(cancel)
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
