@@ -38,6 +38,10 @@ func (d *Door) takeSigns(w http.ResponseWriter, r *http.Request) (answer reply, 
 	if f != nil {
 		return answer, f
 	}
+	// The session is charged for events alone: they also prove that it lives.
+	if f := d.chargeEvents(w, r, &from, len(its.events), nil); f != nil {
+		return answer, f
+	}
 	answer = reply{Results: []verdict{}, AliveEvery: d.aliveEvery(from.App, "")}
 	now := d.config.Now()
 	signs := make([]events.Sign, 0, len(its.events))

@@ -70,3 +70,21 @@ func TestSignsOfLife(t *testing.T) {
 		t.Errorf("comes back as %+v, %v", back, err)
 	}
 }
+
+// Signs of life fill a table: many in one request cost what they are.
+func TestSignsOfLifeAreLimited(t *testing.T) {
+	t.Parallel()
+	taken := 0
+	d := open(t, intake.Config{
+		Limits: intake.Limits{Key: intake.Limit{PerSecond: 1, Burst: 5}},
+		Signs:  func(s []events.Sign) error { taken += len(s); return nil },
+	}, eventlog.Config{})
+	const one = `{"app_id":"app","room_id":"r","user_id":"u","session_id":"s","last_seq":"7","every_ms":15000}`
+	sixty := []byte("[" + strings.Repeat(one+",", 59) + one + "]")
+	if a := d.send(t, "POST", "/v1/alive", nil, sixty); a.Status != http.StatusOK || taken != 60 {
+		t.Errorf("the first request: %d, %d taken; want all sixty: what they overdraw, the next ones wait for", a.Status, taken)
+	}
+	if a := d.send(t, "POST", "/v1/alive", nil, sixty); a.Status != http.StatusTooManyRequests || !strings.Contains(a.Error, "this key") || taken != 60 {
+		t.Errorf("the next one: %d %s, %d taken; want 429 of this key", a.Status, a.Error, taken)
+	}
+}

@@ -19,8 +19,8 @@ import (
 // Zero is the default, a negative PerSecond means no limit.
 type Limit struct{ PerSecond, Burst int }
 
-// Limits are those of a door, all of them in events; a request that brings none
-// counts as one.
+// Limits are those of a door, all of them in events or signs of life; a request
+// that brings none counts as one.
 type Limits struct {
 	Session Limit // 50/500; not of servers, whose requests gather many
 	Address Limit // 2 000/20 000, of an IPv4 address or a /64 of IPv6
