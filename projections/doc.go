@@ -15,4 +15,4 @@ package projections
 
 // Version is the one number of the read model: it names the schema that holds
 // the derived tables. Any change to a fold or its tables raises it.
-const Version = 2
+const Version = 3

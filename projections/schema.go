@@ -12,20 +12,36 @@ var sessionsSQL string
 //go:embed visits.sql
 var visitsSQL string
 
+//go:embed returns.sql
+var returnsSQL string
+
+//go:embed storms.sql
+var stormsSQL string
+
+//go:embed impact.sql
+var impactSQL string
+
+//go:embed health.sql
+var healthSQL string
+
 //go:embed views.sql
 var viewsSQL string
+
+//go:embed metrics.sql
+var metricsSQL string
 
 // Schema is the name of the schema that holds this version's derived tables.
 func Schema() string { return fmt.Sprintf("rm_%d", Version) }
 
 // Tables returns the statements that make the derived tables, to be run with
 // Schema first on the search path.
-func Tables() string { return sessionsSQL + visitsSQL }
+func Tables() string { return sessionsSQL + visitsSQL + returnsSQL + stormsSQL + impactSQL + healthSQL }
 
 var rmPrefix = regexp.MustCompile(`\brm\.`)
 
-// Views returns the statements that point the public views at this version.
-func Views() string { return InSchema(viewsSQL) }
+// Views returns the statements that point the public views and functions at
+// this version.
+func Views() string { return InSchema(viewsSQL + metricsSQL) }
 
 // InSchema replaces the prefix rm. by this version's schema.
 func InSchema(sql string) string { return rmPrefix.ReplaceAllString(sql, Schema()+".") }

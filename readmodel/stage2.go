@@ -26,6 +26,13 @@ const (
 	dirtyUpdates = "updates" // key is a room_seq
 )
 
+// settlers work a key out again from what is stored, by what is dirty. They
+// read whatever is committed, and write only rows of their key.
+var settlers = map[string]func(context.Context, pgx.Tx, dirtyKey) error{
+	dirtyVisits:  settleVisits,
+	dirtyUpdates: settleUpdates,
+}
+
 // markDirty marks what the batch changes: visits of users whom the server spoke
 // of, or whose clients did in an app that has callbacks; numbers of rooms.
 func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored) error {
@@ -131,20 +138,16 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		since, err := callbackApps(ctx, tx)
-		if err != nil {
-			return err
-		}
 		for _, k := range keys {
 			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", k.what+"\x01"+k.app+"\x01"+k.room+"\x01"+k.key); err != nil {
 				return fmt.Errorf("lock %s of %s: %w", k.what, k.room, err)
 			}
-			settle := settleVisits
-			if k.what == dirtyUpdates {
-				settle = settleUpdates
+			settle, ok := settlers[k.what]
+			if !ok {
+				return fmt.Errorf("settle %s: this program does not know it; run the newer one", k.what)
 			}
-			if err := settle(ctx, tx, k, since[k.app]); err != nil {
-				return fmt.Errorf("settle %s of room %s: %w", k.what, k.room, err)
+			if err := settle(ctx, tx, k); err != nil {
+				return fmt.Errorf("settle %s of %s in room %q: %w", k.what, k.key, k.room, err)
 			}
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM `+projections.Schema()+`.dirty WHERE id = ANY($1)`, ids); err != nil {
@@ -182,7 +185,7 @@ func (m *ReadModel) Unsettled(ctx context.Context) (n int, err error) {
 }
 
 // settleUpdates finds the gaps in the numbers of one life of a room.
-func settleUpdates(ctx context.Context, tx pgx.Tx, k dirtyKey, _ time.Time) error {
+func settleUpdates(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
 	schema := projections.Schema()
 	rows, err := tx.Query(ctx, `SELECT update_seq, generation, partition, stream_seq, coalesce(user_id, ''), happened_at FROM `+schema+`.updates
 WHERE app_id = $1 AND room_id = $2 AND room_seq = $3 ORDER BY update_seq`, k.app, k.room, k.key)

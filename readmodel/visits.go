@@ -12,7 +12,11 @@ import (
 )
 
 // settleVisits works out the stays of one user in one room.
-func settleVisits(ctx context.Context, tx pgx.Tx, k dirtyKey, since time.Time) error {
+func settleVisits(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
+	since, err := callbackApps(ctx, tx)
+	if err != nil {
+		return err
+	}
 	facts, err := serverFacts(ctx, tx, k)
 	if err != nil {
 		return err
@@ -21,7 +25,7 @@ func settleVisits(ctx context.Context, tx pgx.Tx, k dirtyKey, since time.Time) e
 	if err != nil {
 		return err
 	}
-	visits, ends, copies := projections.Visits(facts, logins, since)
+	visits, ends, copies := projections.Visits(facts, logins, since[k.app])
 	schema := projections.Schema()
 	if _, err := tx.Exec(ctx, `DELETE FROM `+schema+`.visits WHERE app_id = $1 AND room_id = $2 AND user_id = $3`, k.app, k.room, k.key); err != nil {
 		return err

@@ -1,0 +1,1 @@
+-- Counters, kept as differences of rows.

@@ -1,0 +1,1 @@
+-- Person-minutes that interruptions cost, kept by the second stage.

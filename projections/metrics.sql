@@ -1,0 +1,1 @@
+-- Functions over the views and counters: figures by their definition.

@@ -1,0 +1,2 @@
+-- What became of users whose login ended against their will, kept by the second
+-- stage: who displaced them, and when they were back.

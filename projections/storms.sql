@@ -1,0 +1,1 @@
+-- Interruptions that coincide, kept by the second stage.
