@@ -28,5 +28,7 @@ func Advance(profiles Profiles, saved *Session, old, fresh []events.Stored) (*Se
 	all := make([]events.Stored, 0, len(old)+len(fresh))
 	after, rowsAfter := Fold(profiles, append(append(all, old...), fresh...))
 	changed, gone := Diff(rowsBefore, rowsAfter)
+	changed.Counts = rowsAfter.Counts
+	changed.Counts.Add(rowsBefore.Counts, -1)
 	return after, changed, gone
 }

@@ -3,9 +3,11 @@ package projections_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand"
 	"reflect"
 	"sort"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,9 +55,28 @@ func drawSet(t *rapid.T) []events.Event {
 
 // store keeps rows as the read model does, through Advance alone.
 type store struct {
-	facts []events.Stored
-	saved *projections.Session
-	rows  projections.Rows
+	facts  []events.Stored
+	saved  *projections.Session
+	rows   projections.Rows
+	counts projections.Counts
+}
+
+// counted are counts without what is zero, to be compared.
+func counted(c projections.Counts) map[string]int64 {
+	out := map[string]int64{}
+	for cell, tally := range c {
+		for m, n := range tally.N {
+			if n != 0 {
+				out[fmt.Sprint(cell, projections.MeasureColumns[m])] = n
+			}
+		}
+		for b, n := range tally.Spans {
+			if n != 0 {
+				out[fmt.Sprint(cell, b)] = n
+			}
+		}
+	}
+	return out
 }
 
 // apply takes one batch; the state goes through its saved form every time,
@@ -68,6 +89,10 @@ func (s *store) apply(batch []events.Stored, saveFrom int) {
 	state, changed, gone := projections.Advance(projections.DefaultProfiles, s.saved, append([]events.Stored(nil), old...), append([]events.Stored(nil), batch...))
 	s.facts = append(s.facts, batch...)
 	s.rows = merge(s.rows, changed, gone)
+	if s.counts == nil {
+		s.counts = projections.Counts{}
+	}
+	s.counts.Add(changed.Counts, 1)
 	s.saved = nil
 	if state.Facts >= saveFrom {
 		b, err := json.Marshal(state)
@@ -155,8 +180,14 @@ func TestAnyOrderRepetitionAndSplitGivesTheSameRows(t *testing.T) {
 			s.apply(facts[:n], 1+random.Intn(20))
 			facts = facts[n:]
 		}
+		counts := counted(want.Counts)
 		if got, want := withoutRefs(s.rows), withoutRefs(want); !reflect.DeepEqual(got, want) {
 			t.Fatalf("got\n%+v\nwant\n%+v", got, want)
+		}
+		got := counted(s.counts)
+		maps.DeleteFunc(got, func(k string, _ int64) bool { return strings.HasSuffix(k, "copies") }) // it was sent once only
+		if !maps.Equal(got, counts) {
+			t.Fatalf("counted\n%v\nwant\n%v", got, counts)
 		}
 	})
 }
@@ -173,6 +204,7 @@ func TestConflictingCopiesDoNotDependOnBatches(t *testing.T) {
 		}
 		set = rapid.Permutation(set).Draw(t, "order")
 		_, want := projections.Fold(projections.DefaultProfiles, arrive(set))
+		counts := counted(want.Counts)
 		want = merge(projections.Rows{}, want, projections.Gone{})
 		var s store
 		for facts := arrive(set); len(facts) > 0; {
@@ -182,6 +214,9 @@ func TestConflictingCopiesDoNotDependOnBatches(t *testing.T) {
 		}
 		if got := merge(projections.Rows{}, s.rows, projections.Gone{}); !reflect.DeepEqual(got, want) {
 			t.Fatalf("got\n%+v\nwant\n%+v", got, want)
+		}
+		if got := counted(s.counts); !maps.Equal(got, counts) {
+			t.Fatalf("counted\n%v\nwant\n%v", got, counts)
 		}
 	})
 }

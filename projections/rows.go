@@ -70,18 +70,23 @@ type Login struct {
 	EndedBy      string // an end reason, or superseded
 	EndErrorCode Maybe
 
-	State           events.Reason
-	Interruptions   int
-	ConnectedMS     int64
-	ReconnectingMS  int64
-	LastEventAt     time.Time
-	LastStateAt     time.Time // of its last state event
-	LastAliveAt     time.Time
-	ClosingSaid     bool // the app's last word was that it closes
-	FirstReceivedAt time.Time
-	LastReceivedAt  time.Time
-	MissingEvents   int64
-	IsImport        bool
+	State          events.Reason
+	Interruptions  int
+	ConnectedMS    int64
+	ReconnectingMS int64
+	// Each interruption capped at its W: what a user waits for at most.
+	CappedReconnectingMS int64
+	IsFlapping           bool
+	SeenEvents           int64 // different numbers
+	LastSeq              int64 // the highest
+	LastEventAt          time.Time
+	LastStateAt          time.Time // of its last state event
+	LastAliveAt          time.Time
+	ClosingSaid          bool // the app's last word was that it closes
+	FirstReceivedAt      time.Time
+	LastReceivedAt       time.Time
+	MissingEvents        int64
+	IsImport             bool
 
 	Limits // those valid at FirstAt
 }
@@ -148,6 +153,7 @@ type Rows struct {
 	Kicks         []Kick
 	Anomalies     []Anomaly
 	Marks         []Mark
+	Counts        Counts // what these rows add to the counters
 }
 
 // Keys of rows within their session.

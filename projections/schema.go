@@ -27,6 +27,9 @@ var healthSQL string
 //go:embed views.sql
 var viewsSQL string
 
+//go:embed health_views.sql
+var healthViewsSQL string
+
 //go:embed metrics.sql
 var metricsSQL string
 
@@ -41,13 +44,13 @@ var rmPrefix = regexp.MustCompile(`\brm\.`)
 
 // Views returns the statements that point the public views and functions at
 // this version.
-func Views() string { return InSchema(viewsSQL + metricsSQL) }
+func Views() string { return InSchema(viewsSQL + healthViewsSQL + metricsSQL) }
 
 // InSchema replaces the prefix rm. by this version's schema.
 func InSchema(sql string) string { return rmPrefix.ReplaceAllString(sql, Schema()+".") }
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "heartbeat_timeouts", "interruptions", "kicks",
+	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruptions", "kicks",
 	"pipeline_status", "profiles", "quarantine", "room_events", "server_visits", "sessions",
 }

@@ -22,7 +22,6 @@ type Session struct {
 	LoginAt   instant // of its first event
 	StartAt   instant // of its Logining, where it has one
 	LastAt    instant // of its event with the highest seq
-	LastSeq   int64   // that seq
 	Connected bool
 	Since     instant // where Connected: since when
 	ClosedMS  int64   // closed connected stretches of the login
@@ -30,6 +29,7 @@ type Session struct {
 	Interrupted  bool
 	Interruption Interruption // the open one, where Interrupted
 	BrokenAt     instant
+	Broken       [2]instant // the onsets before it in the login
 
 	app            string
 	profiles       Profiles
@@ -70,8 +70,17 @@ func (s *Session) Append(profiles Profiles, facts []events.Stored) Rows {
 	if !sort.SliceIsSorted(facts, inOrder) {
 		sort.Slice(facts, inOrder)
 	}
-	var out Rows
+	out := Rows{Counts: Counts{}}
 	s.out, s.profiles = &out, profiles
+	told := s.Login // as it was told last
+	var open *Interruption
+	if s.Interrupted {
+		was := s.Interruption
+		open = &was
+	}
+	if len(facts) > 0 {
+		s.app = facts[0].AppID
+	}
 	for i := 0; i < len(facts); {
 		s.step(&facts[i])
 		first := i
@@ -87,6 +96,7 @@ func (s *Session) Append(profiles Profiles, facts []events.Stored) Rows {
 		out.Interruptions = append(out.Interruptions, s.Interruption)
 	}
 	s.interruptedNow = false
+	s.countRows(told, open)
 	s.out, s.profiles = nil, nil
 	return out
 }
@@ -96,6 +106,7 @@ func (s *Session) Append(profiles Profiles, facts []events.Stored) Rows {
 func (s *Session) copy(first, later *events.Stored, conflict *bool) {
 	s.Facts++
 	s.out.Marks = append(s.out.Marks, Mark{Ref: later.Ref, IsCopy: true, Previous: events.NoReason})
+	s.out.Counts.CountCopy(later)
 	if *conflict {
 		return
 	}
@@ -108,7 +119,6 @@ func (s *Session) copy(first, later *events.Stored, conflict *bool) {
 // step takes the next event in order of seq.
 func (s *Session) step(f *events.Stored) {
 	s.Facts++
-	s.app = f.AppID
 	gap := int64(0)
 	if s.MaxSeq >= 0 && f.Seq > s.MaxSeq+1 {
 		gap = f.Seq - s.MaxSeq - 1
@@ -126,6 +136,7 @@ func (s *Session) step(f *events.Stored) {
 	}
 	s.MaxSeq = f.Seq
 	s.out.Marks = append(s.out.Marks, mark)
+	s.countEvent(f, mark)
 }
 
 // judge lists what an event breaks by its state and its code (contract 4.7).
@@ -232,6 +243,8 @@ func (s *Session) touch(f *events.Stored, gap int64) {
 	s.loginChanged = true
 	l := &s.Login
 	l.MissingEvents += gap
+	l.SeenEvents++
+	l.LastSeq = f.Seq
 	l.LastEventAt = f.HappenedAt()
 	if f.ReceivedAt.Before(l.FirstReceivedAt) {
 		l.FirstReceivedAt = f.ReceivedAt
@@ -276,6 +289,12 @@ func (s *Session) disconnect(f *events.Stored) (wentBack bool) {
 	return wentBack
 }
 
+// A login flaps that is interrupted three times within five minutes (metric 20).
+const (
+	flaps      = 3
+	flapWithin = 300_000
+)
+
 // interrupt opens an interruption (contract 4.5).
 func (s *Session) interrupt(f *events.Stored) {
 	s.Login.Interruptions++
@@ -285,6 +304,11 @@ func (s *Session) interrupt(f *events.Stored) {
 		limits.RetryWindowMS = f.RetryWindowMS
 	}
 	s.Interrupted, s.interruptedNow, s.BrokenAt = true, true, at(&f.Event)
+	if s.Login.Interruptions >= flaps {
+		ms, _ := since(s.Broken[0], s.BrokenAt)
+		s.Login.IsFlapping = s.Login.IsFlapping || ms <= flapWithin
+	}
+	s.Broken[0], s.Broken[1] = s.Broken[1], s.BrokenAt
 	s.Interruption = Interruption{
 		LoginNo: s.Login.No, No: s.Login.Interruptions,
 		Described: described(&f.Event).or(s.Last),
@@ -303,6 +327,7 @@ func (s *Session) close(f *events.Stored, outcome string, code Maybe) (wentBack 
 	i.EndedAt, i.EndReceivedAt, i.Outcome = f.HappenedAt(), f.ReceivedAt, outcome
 	i.DurationMS, i.EndErrorCode = known(ms), code
 	s.Login.ReconnectingMS += ms
+	s.Login.CappedReconnectingMS += min(ms, i.RetryWindowMS)
 	s.out.Interruptions = append(s.out.Interruptions, *i)
 	s.Interrupted, s.interruptedNow = false, false
 	return wentBack

@@ -43,11 +43,20 @@ CREATE TABLE logins (
     retry_window_ms   bigint      NOT NULL,
     login_timeout_ms  bigint      NOT NULL,
     alive_every_ms    bigint      NOT NULL,
+    -- For figures: each interruption capped at its W; three of them in 5 min;
+    -- different numbers seen, and the highest.
+    capped_reconnecting_ms bigint NOT NULL,
+    is_flapping       boolean     NOT NULL,
+    seen_events       bigint      NOT NULL,
+    last_seq          bigint      NOT NULL,
     PRIMARY KEY (set_id, login_no)
 ) WITH (fillfactor = 70); -- logins are updated in place while they run
 
 -- Cohorts are taken by start time.
 CREATE INDEX logins_started_at ON logins (login_started_at);
+CREATE INDEX logins_begun_unseen ON logins (first_at) WHERE login_started_at IS NULL;
+-- What is not over, decided against now: pending, gone, presumed failed.
+CREATE INDEX logins_open ON logins (first_at) WHERE ended_by IS NULL;
 
 -- One row for each interruption: the view interruptions.
 CREATE TABLE interruptions (
@@ -122,8 +131,9 @@ CREATE TABLE anomalies (
 
 CREATE INDEX anomalies_happened_at ON anomalies (happened_at);
 
--- What the fold found of a message that announces a state or repeats another:
--- joined to the facts by room_events.
+-- What the fold finds of a message, where that is not what stands in the fact: it
+-- repeats another, or what is known by now has changed it. A row stands over the
+-- fact as a whole.
 CREATE TABLE marks (
     generation integer NOT NULL,
     partition  integer NOT NULL,

@@ -20,8 +20,8 @@ import (
 //  4. load kept states, and the earlier facts of sets that must be folded anew
 //  5. fold; what a fold panics over goes into quarantine too
 //  6. write the facts
-//  7. write the rows that changed, remove those that are gone, keep states, and
-//     mark what the second stage must work out again
+//  7. write the rows that changed, remove those that are gone, keep states, add
+//     to the counters, and mark what the second stage must work out again
 //  8. move the position
 //  9. commit: before this line nothing has happened, after it all has
 func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch events.Batch) (events.Position, error) {
@@ -42,6 +42,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 	var next events.Position
 	var named map[events.SetKey]identity
 	var sets []*set
+	var newCombinations []combination
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 		moved, err := lock(ctx, tx, from) // 1
 		if err != nil || moved != nil {
@@ -70,15 +71,18 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err != nil {
 			return err
 		}
-		w := newWrites()
+		w := newWrites(len(batch.Facts))
 		sets = m.fold(profiles, sets, from, w) // 5
 		if facts, owners, err = quarantineUnfolded(ctx, tx, facts, owners); err != nil {
 			return err
 		}
-		if err := copyFacts(ctx, tx, facts, owners); err != nil { // 6
+		if err := copyFacts(ctx, tx, from, facts, owners, w.judged); err != nil { // 6
 			return err
 		}
 		if err := w.write(ctx, tx); err != nil { // 7
+			return err
+		}
+		if newCombinations, err = m.count(ctx, tx, w.counts, from.Partition); err != nil { // 7
 			return err
 		}
 		if err := markDirty(ctx, tx, sets, facts); err != nil { // 7
@@ -98,6 +102,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		return from, err
 	}
 	m.remember(named, sets)
+	m.rememberCombinations(newCombinations)
 	return next, nil
 }
 

@@ -22,6 +22,9 @@ func (m *ReadModel) fold(profiles projections.Profiles, sets []*set, from events
 			continue
 		}
 		if m.foldOne(profiles, s); s.broken == nil {
+			for i := range s.repeated {
+				s.rows.Counts.CountCopy(&s.repeated[i])
+			}
 			w.add(s, from)
 			well = append(well, s)
 		}

@@ -18,9 +18,10 @@ var factColumns = []string{
 	"region", "room_session_id", "retry_window_ms", "attributes", "lost_count", "why", "peer_update",
 	"peer_user_id", "source", "trust", "is_import", "salt",
 	"room_seq", "server_session_id", "server_reason", "user_update_seq", "term_type", "is_relogin", "login_time",
+	"previous", "transition",
 }
 
-func factRow(f *events.Stored, setID int64, row []any) []any {
+func factRow(f *events.Stored, setID int64, j judgement, row []any) []any {
 	row = append(row,
 		f.StoredAt, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), setID, f.Seq, string(f.Kind),
 		ifAny(f.IsState(), f.Reason.String()), ifAny(f.IsState(), f.ErrorCode),
@@ -33,21 +34,23 @@ func factRow(f *events.Stored, setID int64, row []any) []any {
 		text(f.PeerUserID), string(f.Source), string(f.Trust), f.Import, f.Salt)
 	w := f.Witness
 	if w == nil {
-		return append(row, nil, nil, nil, nil, nil, nil, nil)
+		row = append(row, nil, nil, nil, nil, nil, nil, nil)
+	} else {
+		row = append(row, text(w.RoomSeq), text(w.SessionID), ifAny(w.HasReason, w.Reason), ifAny(w.UpdateSeq > 0, w.UpdateSeq),
+			ifAny(w.HasTerm, w.TermType), w.IsRelogin, instant(w.LoginAt))
 	}
-	return append(row, text(w.RoomSeq), text(w.SessionID), ifAny(w.HasReason, w.Reason), ifAny(w.UpdateSeq > 0, w.UpdateSeq),
-		ifAny(w.HasTerm, w.TermType), w.IsRelogin, instant(w.LoginAt))
+	return append(row, text(j.previous.String()), text(string(j.transition)))
 }
 
 // copyFacts writes the batch's facts in the order of the log, each run of one
 // month straight into its partition: routing every row costs a tenth more.
-func copyFacts(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners []*set) error {
+func copyFacts(ctx context.Context, tx pgx.Tx, from events.Position, facts []events.Stored, owners []*set, judged []judgement) error {
 	for len(facts) > 0 {
 		month, n := monthOf(facts[0].StoredAt), 1
 		for n < len(facts) && monthOf(facts[n].StoredAt) == month {
 			n++
 		}
-		if err := copyMonth(ctx, tx, month, facts[:n], owners[:n]); err != nil {
+		if err := copyMonth(ctx, tx, month, from, facts[:n], owners[:n], judged); err != nil {
 			return err
 		}
 		facts, owners = facts[n:], owners[n:]
@@ -55,11 +58,11 @@ func copyFacts(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners []*
 	return nil
 }
 
-func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, facts []events.Stored, owners []*set) error {
+func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, from events.Position, facts []events.Stored, owners []*set, judged []judgement) error {
 	row := make([]any, 0, len(factColumns))
 	n, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", partitionName(month)}, factColumns,
 		pgx.CopyFromSlice(len(facts), func(i int) ([]any, error) {
-			row = factRow(&facts[i], owners[i].id, row[:0])
+			row = factRow(&facts[i], owners[i].id, judged[facts[i].Ref.Seq-from.Seq-1], row[:0])
 			return row, nil
 		}))
 	if err != nil {

@@ -67,6 +67,9 @@ func Migrate(ctx context.Context, url, readerPassword string) error {
 	if err := writeCodes(ctx, conn); err != nil {
 		return err
 	}
+	if err := writeEdges(ctx, conn); err != nil {
+		return err
+	}
 	return makeReadModel(ctx, conn)
 }
 
@@ -255,6 +258,30 @@ func writeCodes(ctx context.Context, conn *pgx.Conn) error {
 	})
 	if err != nil {
 		return fmt.Errorf("migrate: write error codes: %w", err)
+	}
+	return nil
+}
+
+// writeEdges brings the buckets of durations into the database.
+func writeEdges(ctx context.Context, conn *pgx.Conn) error {
+	var rows [][]any
+	edges := projections.HistogramEdges
+	for i, from := range edges {
+		var to any
+		if i+1 < len(edges) {
+			to = edges[i+1]
+		}
+		rows = append(rows, []any{i, from, to, projections.HistogramMiddle(int16(i))})
+	}
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "DELETE FROM roomtrail.histogram_edges"); err != nil {
+			return err
+		}
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", "histogram_edges"}, columns(`bucket from_ms to_ms middle_ms`), pgx.CopyFromRows(rows))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("migrate: write histogram edges: %w", err)
 	}
 	return nil
 }

@@ -29,11 +29,12 @@ type ReadModel struct {
 	config  Config
 	advance advance
 
-	mu         sync.Mutex
-	identities map[events.SetKey]identity
-	sessions   map[int64]*projections.Session // states of sets that were folded lately
-	months     map[string]bool                // partitions of the facts known to exist
-	staged     sync.Map                       // *pgx.Conn: its staging tables exist
+	mu           sync.Mutex
+	identities   map[events.SetKey]identity
+	sessions     map[int64]*projections.Session // states of sets that were folded lately
+	months       map[string]bool                // partitions of the facts known to exist
+	combinations map[[16]byte]bool              // known to be in their table
+	staged       sync.Map                       // *pgx.Conn: its staging tables exist
 }
 
 // advance is projections.Advance, or in a test one that has a fault.
@@ -72,7 +73,7 @@ func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
 		config: config, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
-		months: make(map[string]bool),
+		months: make(map[string]bool), combinations: make(map[[16]byte]bool),
 	}
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }
 	pool, err := pgxpool.NewWithConfig(ctx, pc)

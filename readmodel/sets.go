@@ -24,9 +24,10 @@ type set struct {
 	folds bool            // the batch has some
 	first time.Time       // the earliest of the batch was stored then
 
-	saved  *projections.Session
-	old    []events.Stored
-	copies []projections.Mark // of facts that repeat what is stored, taken out of fresh
+	saved    *projections.Session
+	old      []events.Stored
+	copies   []projections.Mark // of facts that repeat what is stored, taken out of fresh
+	repeated []events.Stored    // those facts
 
 	state  *projections.Session
 	rows   projections.Rows
@@ -166,6 +167,7 @@ func (m *ReadModel) forget() {
 	clear(m.identities)
 	clear(m.sessions)
 	clear(m.months)
+	clear(m.combinations)
 }
 
 // remember keeps identities and states that are committed.
@@ -300,17 +302,19 @@ func setCopiesAside(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]
 		s := byID[id]
 		var ahead []events.Stored
 		var copies []projections.Mark
+		var repeated []events.Stored
 		for i := range s.fresh {
 			f := &s.fresh[i]
 			was, ok := first[place{id, f.Seq}]
 			if f.Seq <= s.saved.MaxSeq && ok && f.Same(&was.Event) {
 				copies = append(copies, projections.Mark{Ref: f.Ref, IsCopy: true, Previous: events.NoReason})
+				repeated = append(repeated, *f)
 			} else {
 				ahead = append(ahead, *f)
 			}
 		}
 		if s.saved.Appends(ahead) { // else one of them needs the whole set
-			s.fresh, s.copies = ahead, copies
+			s.fresh, s.copies, s.repeated = ahead, copies, repeated
 		}
 	}
 	return nil

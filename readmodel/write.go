@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"roomtrail/events"
 	"roomtrail/projections"
+	"roomtrail/room"
 )
 
 // table is a derived table and how its rows are merged. Columns are in the
@@ -19,25 +21,28 @@ type table struct {
 	name    string
 	key     int // how many of the columns are the key
 	columns []string
+	adds    bool // what is written is added to what is there
 }
 
 var (
-	loginsTable = table{"logins", 2, columns(`set_id login_no device_id platform family sdk_version app_version os
+	loginsTable = table{name: "logins", key: 2, columns: columns(`set_id login_no device_id platform family sdk_version app_version os
 		network carrier region room_session_id via first_at login_started_at logined_at time_to_login_ms
 		login_error_code caller_fault ended_at ended_by end_error_code state interruptions connected_ms
 		reconnecting_ms last_event_at last_state_at last_alive_at closing_said first_received_at last_received_at
-		missing_events is_import heartbeat_timeout_ms retry_window_ms login_timeout_ms alive_every_ms`)}
-	interruptionsTable = table{"interruptions", 3, columns(`set_id login_no interruption_no device_id platform
+		missing_events is_import heartbeat_timeout_ms retry_window_ms login_timeout_ms alive_every_ms
+		capped_reconnecting_ms is_flapping seen_events last_seq`)}
+	interruptionsTable = table{name: "interruptions", key: 3, columns: columns(`set_id login_no interruption_no device_id platform
 		family sdk_version app_version network carrier region started_at ended_at start_received_at
 		end_received_at outcome duration_ms error_code end_error_code is_import heartbeat_timeout_ms retry_window_ms
 		times_out_at`)}
-	kicksTable = table{"kicks", 2, columns(`set_id login_no kicked_at received_at error_code kick_reason attribution
+	kicksTable = table{name: "kicks", key: 2, columns: columns(`set_id login_no kicked_at received_at error_code kick_reason attribution
 		session_age_ms while_reconnecting message is_import`)}
-	anomaliesTable = table{"anomalies", 3, columns(`set_id seq kind generation partition stream_seq detail platform
+	anomaliesTable = table{name: "anomalies", key: 3, columns: columns(`set_id seq kind generation partition stream_seq detail platform
 		sdk_version happened_at`)}
-	marksTable  = table{"marks", 3, columns(`generation partition stream_seq is_copy previous transition`)}
-	statesTable = table{"states", 1, columns(`set_id state`)}
-	allTables   = []table{loginsTable, interruptionsTable, kicksTable, anomaliesTable, marksTable, statesTable}
+	marksTable   = table{name: "marks", key: 3, columns: columns(`generation partition stream_seq is_copy previous transition`)}
+	statesTable  = table{name: "states", key: 1, columns: columns(`set_id state`)}
+	allTables    = []table{loginsTable, interruptionsTable, kicksTable, anomaliesTable, marksTable, statesTable}
+	stagedTables = append(slices.Clone(allTables), countersTable, histogramsTable)
 )
 
 func columns(s string) []string { return strings.Fields(s) }
@@ -48,11 +53,26 @@ func columns(s string) []string { return strings.Fields(s) }
 type writes struct {
 	fresh, merge map[string][][]any
 	remove       map[string][][]any // keys
+	judged       []judgement        // of the batch's messages, in the order of the log
+	counts       projections.Counts
 }
 
-// newWrites has none yet.
-func newWrites() *writes {
-	return &writes{fresh: map[string][][]any{}, merge: map[string][][]any{}, remove: map[string][][]any{}}
+// judgement is what the fold finds of a message: it stands in the fact.
+type judgement struct {
+	previous   events.Reason
+	transition room.Rating
+}
+
+// newWrites has none yet; the batch has so many messages.
+func newWrites(messages int) *writes {
+	w := &writes{
+		fresh: map[string][][]any{}, merge: map[string][][]any{}, remove: map[string][][]any{},
+		judged: make([]judgement, messages), counts: projections.Counts{},
+	}
+	for i := range w.judged {
+		w.judged[i].previous = events.NoReason
+	}
+	return w
 }
 
 func (w *writes) put(t table, isNew bool, row []any) {
@@ -84,14 +104,16 @@ func (w *writes) add(s *set, from events.Position) {
 		})
 	}
 	for _, m := range append(s.rows.Marks, s.copies...) {
-		isNew := m.Ref.Generation == from.Generation && m.Ref.Seq > from.Seq
-		if isNew && !m.IsCopy && m.Transition == "" {
-			continue // no state event and no copy: without a mark it reads the same
+		isNew := m.Ref.Generation == from.Generation && m.Ref.Partition == from.Partition && m.Ref.Seq > from.Seq
+		if isNew && !m.IsCopy {
+			w.judged[m.Ref.Seq-from.Seq-1] = judgement{m.Previous, m.Transition}
+			continue
 		}
 		w.put(marksTable, isNew, []any{
 			m.Ref.Generation, m.Ref.Partition, int64(m.Ref.Seq), m.IsCopy, text(m.Previous.String()), text(string(m.Transition)),
 		})
 	}
+	w.counts.Add(s.rows.Counts, 1)
 	for _, no := range s.gone.Logins {
 		w.drop(loginsTable, s.id, no)
 	}
@@ -125,6 +147,7 @@ func loginRow(id int64, l *projections.Login) []any {
 		instant(l.EndedAt), text(l.EndedBy), maybe(l.EndErrorCode), l.State.String(), l.Interruptions, l.ConnectedMS,
 		l.ReconnectingMS, l.LastEventAt, l.LastStateAt, instant(l.LastAliveAt), l.ClosingSaid, l.FirstReceivedAt, l.LastReceivedAt,
 		l.MissingEvents, l.IsImport, l.HeartbeatTimeoutMS, l.RetryWindowMS, l.LoginTimeoutMS, l.AliveEveryMS,
+		l.CappedReconnectingMS, l.IsFlapping, l.SeenEvents, l.LastSeq,
 	}
 }
 
@@ -174,10 +197,14 @@ func (t table) mergeRows(ctx context.Context, tx pgx.Tx, rows [][]any) error {
 func (t table) mergeSQL() string {
 	var set []string
 	for _, c := range t.columns[t.key:] {
-		set = append(set, c+" = EXCLUDED."+c)
+		if t.adds {
+			set = append(set, fmt.Sprintf("%[1]s = t.%[1]s + EXCLUDED.%[1]s", c))
+		} else {
+			set = append(set, c+" = EXCLUDED."+c)
+		}
 	}
 	all := strings.Join(t.columns, ", ")
-	return fmt.Sprintf("INSERT INTO %s.%s (%s) SELECT %s FROM pg_temp.stg_%s ON CONFLICT (%s) DO UPDATE SET %s",
+	return fmt.Sprintf("INSERT INTO %s.%s AS t (%s) SELECT %s FROM pg_temp.stg_%s ON CONFLICT (%s) DO UPDATE SET %s",
 		projections.Schema(), t.name, all, all, t.name, strings.Join(t.columns[:t.key], ", "), strings.Join(set, ", "))
 }
 
@@ -200,7 +227,7 @@ func (m *ReadModel) stage(ctx context.Context, conn *pgx.Conn) error {
 	if _, ok := m.staged.Load(conn); ok {
 		return nil
 	}
-	for _, t := range allTables {
+	for _, t := range stagedTables {
 		_, err := conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS stg_%s (LIKE %s.%s) ON COMMIT DELETE ROWS",
 			t.name, projections.Schema(), t.name))
 		if err != nil {
