@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"roomtrail/events"
+	"roomtrail/projections"
 )
 
 // factColumns is the order in which factRow gives its values.
@@ -21,7 +22,7 @@ var factColumns = []string{
 	"previous", "transition",
 }
 
-func factRow(f *events.Stored, setID int64, j judgement, row []any) []any {
+func factRow(f *events.Stored, setID int64, found projections.Mark, row []any) []any {
 	row = append(row,
 		f.StoredAt, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), setID, f.Seq, string(f.Kind),
 		ifAny(f.IsState(), f.Reason.String()), ifAny(f.IsState(), f.ErrorCode),
@@ -39,12 +40,12 @@ func factRow(f *events.Stored, setID int64, j judgement, row []any) []any {
 		row = append(row, text(w.RoomSeq), text(w.SessionID), ifAny(w.HasReason, w.Reason), ifAny(w.UpdateSeq > 0, w.UpdateSeq),
 			ifAny(w.HasTerm, w.TermType), w.IsRelogin, instant(w.LoginAt))
 	}
-	return append(row, text(j.previous.String()), text(string(j.transition)))
+	return append(row, text(found.Previous.String()), text(string(found.Transition)))
 }
 
 // copyFacts writes the batch's facts in the order of the log, each run of one
 // month straight into its partition: routing every row costs a tenth more.
-func copyFacts(ctx context.Context, tx pgx.Tx, from events.Position, facts []events.Stored, owners []*set, judged []judgement) error {
+func copyFacts(ctx context.Context, tx pgx.Tx, from events.Position, facts []events.Stored, owners []*set, judged []projections.Mark) error {
 	for len(facts) > 0 {
 		month, n := monthOf(facts[0].StoredAt), 1
 		for n < len(facts) && monthOf(facts[n].StoredAt) == month {
@@ -58,7 +59,7 @@ func copyFacts(ctx context.Context, tx pgx.Tx, from events.Position, facts []eve
 	return nil
 }
 
-func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, from events.Position, facts []events.Stored, owners []*set, judged []judgement) error {
+func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, from events.Position, facts []events.Stored, owners []*set, judged []projections.Mark) error {
 	row := make([]any, 0, len(factColumns))
 	n, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", partitionName(month)}, factColumns,
 		pgx.CopyFromSlice(len(facts), func(i int) ([]any, error) {

@@ -12,7 +12,6 @@ import (
 
 	"roomtrail/events"
 	"roomtrail/projections"
-	"roomtrail/room"
 )
 
 // table is a derived table and how its rows are merged. Columns are in the
@@ -53,24 +52,18 @@ func columns(s string) []string { return strings.Fields(s) }
 type writes struct {
 	fresh, merge map[string][][]any
 	remove       map[string][][]any // keys
-	judged       []judgement        // of the batch's messages, in the order of the log
+	judged       []projections.Mark // what the fold finds of the batch's messages, in the order of the log
 	counts       projections.Counts
-}
-
-// judgement is what the fold finds of a message: it stands in the fact.
-type judgement struct {
-	previous   events.Reason
-	transition room.Rating
 }
 
 // newWrites has none yet; the batch has so many messages.
 func newWrites(messages int) *writes {
 	w := &writes{
 		fresh: map[string][][]any{}, merge: map[string][][]any{}, remove: map[string][][]any{},
-		judged: make([]judgement, messages), counts: projections.Counts{},
+		judged: make([]projections.Mark, messages), counts: projections.Counts{},
 	}
 	for i := range w.judged {
-		w.judged[i].previous = events.NoReason
+		w.judged[i].Previous = events.NoReason
 	}
 	return w
 }
@@ -106,7 +99,7 @@ func (w *writes) add(s *set, from events.Position) {
 	for _, m := range append(s.rows.Marks, s.copies...) {
 		isNew := m.Ref.Generation == from.Generation && m.Ref.Partition == from.Partition && m.Ref.Seq > from.Seq
 		if isNew && !m.IsCopy {
-			w.judged[m.Ref.Seq-from.Seq-1] = judgement{m.Previous, m.Transition}
+			w.judged[m.Ref.Seq-from.Seq-1] = m
 			continue
 		}
 		w.put(marksTable, isNew, []any{
