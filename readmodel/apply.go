@@ -91,6 +91,9 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err := noteMonitored(ctx, tx, facts, owners); err != nil { // 7
 			return err
 		}
+		if err := m.noteFreshness(ctx, tx, facts, from.Partition); err != nil { // 7
+			return err
+		}
 		next, err = m.move(ctx, tx, from, batch) // 8
 		named = made
 		return err

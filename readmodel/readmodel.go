@@ -34,6 +34,7 @@ type ReadModel struct {
 	sessions     map[int64]*projections.Session // states of sets that were folded lately
 	months       map[string]bool                // partitions of the facts known to exist
 	combinations map[[16]byte]bool              // known to be in their table
+	pruned       time.Time                      // when old freshness was removed last
 	staged       sync.Map                       // *pgx.Conn: its staging tables exist
 }
 

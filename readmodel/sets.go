@@ -86,7 +86,9 @@ func (m *ReadModel) name(ctx context.Context, tx pgx.Tx, facts []events.Stored) 
 	return sets, owners, made, err
 }
 
-// An identity that exists already is left alone and found by the second half.
+// An identity that exists already is left alone and found by the second half,
+// one by one, so that the index serves it whatever the planner believes of a
+// table that grows.
 const insertIdentities = `
 WITH given AS (
     SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
@@ -95,13 +97,14 @@ WITH given AS (
     INSERT INTO roomtrail.identities (id, hash, app_id, room_id, user_id, session_id, first_stored_at)
     SELECT nextval('roomtrail.identity_numbers') * 1024 + bucket, hash, app_id, room_id, nullif(user_id, ''), nullif(session_id, ''), stored_at
     FROM given
-    WHERE NOT EXISTS (SELECT FROM roomtrail.identities i WHERE i.hash = given.hash)
     ON CONFLICT (hash) DO NOTHING
     RETURNING hash, id, first_stored_at
 )
 SELECT hash, id, first_stored_at, true FROM made
 UNION ALL
-SELECT hash, id, first_stored_at, false FROM roomtrail.identities WHERE hash = ANY($1)`
+SELECT g.hash, i.id, i.first_stored_at, false
+FROM given g
+CROSS JOIN LATERAL (SELECT id, first_stored_at FROM roomtrail.identities WHERE hash = g.hash OFFSET 0) i`
 
 func makeIdentities(ctx context.Context, tx pgx.Tx, unknown map[[16]byte]*set) (map[events.SetKey]identity, error) {
 	n := len(unknown)
