@@ -43,11 +43,11 @@ func Tables() string { return sessionsSQL + visitsSQL + returnsSQL + stormsSQL +
 var rmPrefix = regexp.MustCompile(`\brm\.`)
 
 // Views returns the statements that point the public views and functions at
-// this version.
-func Views() string { return InSchema(viewsSQL + healthViewsSQL + metricsSQL) }
+// the derived tables of that schema.
+func Views(schema string) string { return InSchema(schema, viewsSQL+healthViewsSQL+metricsSQL) }
 
-// InSchema replaces the prefix rm. by this version's schema.
-func InSchema(sql string) string { return rmPrefix.ReplaceAllString(sql, Schema()+".") }
+// InSchema replaces the prefix rm. by the schema.
+func InSchema(schema, sql string) string { return rmPrefix.ReplaceAllString(sql, schema+".") }
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{

@@ -44,6 +44,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 	var sets []*set
 	var newCombinations []combination
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
+		tx = m.rm.in(tx)
 		moved, err := lock(ctx, tx, from) // 1
 		if err != nil || moved != nil {
 			if moved != nil {

@@ -139,8 +139,8 @@ func nameCombinations(ctx context.Context, tx pgx.Tx, unknown []combination) err
 	}
 	batch := &pgx.Batch{}
 	for _, c := range unknown {
-		batch.Queue(rmSQL(`INSERT INTO rm.combinations (combination, app_id, platform, family, sdk_version, network, carrier, region, is_import)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`),
+		batch.Queue(`INSERT INTO rm.combinations (combination, app_id, platform, family, sdk_version, network, carrier, region, is_import)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
 			c.name, c.cell.AppID, c.cell.Platform, string(c.cell.Family), c.cell.SDKVersion, c.cell.Network, c.cell.Carrier, c.cell.Region, c.cell.IsImport)
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {

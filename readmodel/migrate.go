@@ -334,7 +334,7 @@ INSERT INTO roomtrail.read_models (version, live) VALUES (%[4]d, true);`, schema
 			return err
 		}
 	}
-	sql := "SET LOCAL lock_timeout = '3s'; SET LOCAL search_path = public, pg_catalog;\n" + projections.Views()
+	sql := "SET LOCAL lock_timeout = '3s'; SET LOCAL search_path = public, pg_catalog;\n" + projections.Views(schema)
 	for _, v := range projections.PublicViews {
 		sql += fmt.Sprintf("\nALTER VIEW public.%[1]s OWNER TO %[2]s;\nGRANT SELECT ON public.%[1]s TO %[3]s;", v, ownerRole, ReaderRole)
 	}

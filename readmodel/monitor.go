@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"roomtrail/events"
-	"roomtrail/projections"
 )
 
 // Lease makes this process the one that does what the name says, or keeps it
@@ -64,7 +63,7 @@ LIMIT 5000`
 // Changes returns what the monitor has to say, as events for the log. At is the
 // intake's clock.
 func (m *ReadModel) Changes(ctx context.Context, at time.Time) ([]events.Event, error) {
-	rows, err := m.pool.Query(ctx, rmSQL(changes))
+	rows, err := m.pool.Query(ctx, m.rm.sql(changes))
 	if err != nil {
 		return nil, fmt.Errorf("look for dark sessions: %w", err)
 	}
@@ -95,10 +94,10 @@ func noteMonitored(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners
 		if err := json.Unmarshal(f.ExtendedData, &said); err != nil || said.Since.IsZero() {
 			continue // not from this program: it stays a fact
 		}
-		tag, err := tx.Exec(ctx, rmSQL(`INSERT INTO rm.monitored (set_id, since, kind) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`),
+		tag, err := tx.Exec(ctx, `INSERT INTO rm.monitored (set_id, since, kind) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 			owners[i].id, said.Since, string(f.Kind))
 		if err == nil && tag.RowsAffected() == 0 {
-			_, err = tx.Exec(ctx, rmSQL(`INSERT INTO rm.marks (generation, partition, stream_seq, is_copy) VALUES ($1, $2, $3, true)`),
+			_, err = tx.Exec(ctx, `INSERT INTO rm.marks (generation, partition, stream_seq, is_copy) VALUES ($1, $2, $3, true)`,
 				f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq))
 		}
 		if err != nil {
@@ -107,6 +106,3 @@ func noteMonitored(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners
 	}
 	return nil
 }
-
-// rmSQL names the schema of this version.
-func rmSQL(sql string) string { return projections.InSchema(sql) }

@@ -27,6 +27,7 @@ type Config struct {
 type ReadModel struct {
 	pool    *pgxpool.Pool
 	config  Config
+	rm      *schema
 	advance advance
 
 	mu           sync.Mutex
@@ -73,7 +74,7 @@ func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
 	// Plans made while the tables were empty cost a factor of three and more.
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
-		config: config, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
+		config: config, rm: &schema{name: projections.Schema()}, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
 		months: make(map[string]bool), combinations: make(map[[16]byte]bool),
 	}
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }

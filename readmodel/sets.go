@@ -221,7 +221,7 @@ func (m *ReadModel) load(ctx context.Context, tx pgx.Tx, sets []*set) error {
 
 // loadStates brings the states that are kept beside the rows.
 func loadStates(ctx context.Context, tx pgx.Tx, byID map[int64]*set, ids []int64) error {
-	rows, err := tx.Query(ctx, `SELECT set_id, state FROM `+projections.Schema()+`.states WHERE set_id = ANY($1)`, ids)
+	rows, err := tx.Query(ctx, `SELECT set_id, state FROM rm.states WHERE set_id = ANY($1)`, ids)
 	if err != nil {
 		return fmt.Errorf("load states: %w", err)
 	}

@@ -74,10 +74,9 @@ func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Store
 }
 
 func writeMarks(ctx context.Context, tx pgx.Tx, marks map[dirtyKey]bool, updates map[[4]string][]any) error {
-	schema := projections.Schema()
 	batch := &pgx.Batch{}
 	for _, row := range updates {
-		batch.Queue(`INSERT INTO `+schema+`.updates (app_id, room_id, room_seq, update_seq, generation, partition, stream_seq, user_id, happened_at)
+		batch.Queue(`INSERT INTO rm.updates (app_id, room_id, room_seq, update_seq, generation, partition, stream_seq, user_id, happened_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, row...)
 	}
 	if batch.Len() > 0 {
@@ -92,7 +91,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, row...)
 	for k := range marks {
 		rows = append(rows, []any{k.what, k.app, k.room, k.key})
 	}
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{schema, "dirty"}, []string{"what", "app_id", "room_id", "key"}, pgx.CopyFromRows(rows))
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"rm", "dirty"}, []string{"what", "app_id", "room_id", "key"}, pgx.CopyFromRows(rows))
 	if err != nil {
 		return fmt.Errorf("mark what changed: %w", err)
 	}
@@ -102,7 +101,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, row...)
 // expectCallbacks notes from when on the apps have callbacks.
 func expectCallbacks(ctx context.Context, tx pgx.Tx, since map[string]time.Time) error {
 	for _, app := range slices.Sorted(maps.Keys(since)) {
-		_, err := tx.Exec(ctx, `INSERT INTO `+projections.Schema()+`.callback_apps AS c (app_id, since) VALUES ($1, $2)
+		_, err := tx.Exec(ctx, `INSERT INTO rm.callback_apps AS c (app_id, since) VALUES ($1, $2)
 ON CONFLICT (app_id) DO UPDATE SET since = EXCLUDED.since WHERE EXCLUDED.since < c.since`, app, since[app])
 		if err != nil {
 			return fmt.Errorf("note callbacks of app %s: %w", app, err)
@@ -112,7 +111,7 @@ ON CONFLICT (app_id) DO UPDATE SET since = EXCLUDED.since WHERE EXCLUDED.since <
 }
 
 func callbackApps(ctx context.Context, q querier) (map[string]time.Time, error) {
-	rows, err := q.Query(ctx, `SELECT app_id, since FROM `+projections.Schema()+`.callback_apps`)
+	rows, err := q.Query(ctx, `SELECT app_id, since FROM rm.callback_apps`)
 	if err != nil {
 		return nil, fmt.Errorf("load apps with callbacks: %w", err)
 	}
@@ -134,6 +133,7 @@ const settleBatch = 500
 // by whoever comes last after everything that was committed before.
 func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
+		tx = m.rm.in(tx)
 		ids, keys, err := takeMarks(ctx, tx)
 		if err != nil || len(ids) == 0 {
 			return err
@@ -150,7 +150,7 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 				return fmt.Errorf("settle %s of %s in room %q: %w", k.what, k.key, k.room, err)
 			}
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM `+projections.Schema()+`.dirty WHERE id = ANY($1)`, ids); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM rm.dirty WHERE id = ANY($1)`, ids); err != nil {
 			return fmt.Errorf("delete marks: %w", err)
 		}
 		n = len(ids)
@@ -162,7 +162,7 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 // takeMarks locks the oldest marks that nobody else has, and returns their keys
 // in an order that is the same for all, so that locks are taken in it.
 func takeMarks(ctx context.Context, tx pgx.Tx) (ids []int64, keys []dirtyKey, err error) {
-	rows, err := tx.Query(ctx, `SELECT id, what, app_id, room_id, key FROM `+projections.Schema()+`.dirty ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`, settleBatch)
+	rows, err := tx.Query(ctx, `SELECT id, what, app_id, room_id, key FROM rm.dirty ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`, settleBatch)
 	if err != nil {
 		return nil, nil, fmt.Errorf("take marks: %w", err)
 	}
@@ -180,14 +180,13 @@ func takeMarks(ctx context.Context, tx pgx.Tx) (ids []int64, keys []dirtyKey, er
 
 // Unsettled counts the marks that wait for the second stage.
 func (m *ReadModel) Unsettled(ctx context.Context) (n int, err error) {
-	err = m.pool.QueryRow(ctx, `SELECT count(*) FROM `+projections.Schema()+`.dirty`).Scan(&n)
+	err = m.pool.QueryRow(ctx, m.rm.sql(`SELECT count(*) FROM rm.dirty`)).Scan(&n)
 	return n, err
 }
 
 // settleUpdates finds the gaps in the numbers of one life of a room.
 func settleUpdates(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
-	schema := projections.Schema()
-	rows, err := tx.Query(ctx, `SELECT update_seq, generation, partition, stream_seq, coalesce(user_id, ''), happened_at FROM `+schema+`.updates
+	rows, err := tx.Query(ctx, `SELECT update_seq, generation, partition, stream_seq, coalesce(user_id, ''), happened_at FROM rm.updates
 WHERE app_id = $1 AND room_id = $2 AND room_seq = $3 ORDER BY update_seq`, k.app, k.room, k.key)
 	if err != nil {
 		return err
@@ -201,11 +200,11 @@ WHERE app_id = $1 AND room_id = $2 AND room_seq = $3 ORDER BY update_seq`, k.app
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM `+schema+`.callback_gaps WHERE app_id = $1 AND room_id = $2 AND room_seq = $3`, k.app, k.room, k.key); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM rm.callback_gaps WHERE app_id = $1 AND room_id = $2 AND room_seq = $3`, k.app, k.room, k.key); err != nil {
 		return err
 	}
 	for _, g := range projections.Gaps(updates) {
-		_, err := tx.Exec(ctx, `INSERT INTO `+schema+`.callback_gaps (app_id, room_id, room_seq, update_seq, missing, generation, partition, stream_seq, user_id, happened_at)
+		_, err := tx.Exec(ctx, `INSERT INTO rm.callback_gaps (app_id, room_id, room_seq, update_seq, missing, generation, partition, stream_seq, user_id, happened_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 			k.app, k.room, k.key, g.Seq, g.Missing, g.Ref.Generation, g.Ref.Partition, int64(g.Ref.Seq), text(g.UserID), g.HappenedAt)
 		if err != nil {

@@ -26,8 +26,7 @@ func settleVisits(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
 		return err
 	}
 	visits, ends, copies := projections.Visits(facts, logins, since[k.app])
-	schema := projections.Schema()
-	if _, err := tx.Exec(ctx, `DELETE FROM `+schema+`.visits WHERE app_id = $1 AND room_id = $2 AND user_id = $3`, k.app, k.room, k.key); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM rm.visits WHERE app_id = $1 AND room_id = $2 AND user_id = $3`, k.app, k.room, k.key); err != nil {
 		return err
 	}
 	rows := make([][]any, 0, len(visits))
@@ -38,7 +37,7 @@ func settleVisits(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
 			ifAny(v.SetID != 0, v.SetID), text(v.SessionID), ifAny(v.LoginNo > 0, v.LoginNo), ifAny(v.InterruptionNo > 0, v.InterruptionNo), v.Agreement, v.IsImport,
 		})
 	}
-	_, err = tx.CopyFrom(ctx, pgx.Identifier{schema, "visits"}, columns(`app_id room_id user_id no room_seq server_session_id platform term_type
+	_, err = tx.CopyFrom(ctx, pgx.Identifier{"rm", "visits"}, columns(`app_id room_id user_id no room_seq server_session_id platform term_type
 		relogin login_at logout_at logout_reason set_id session_id login_no interruption_no agreement is_import`), pgx.CopyFromRows(rows))
 	if err != nil {
 		return fmt.Errorf("write visits: %w", err)
@@ -49,18 +48,17 @@ func settleVisits(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
 // writeEnds writes the ends that only the server saw, and marks the callbacks
 // that are copies.
 func writeEnds(ctx context.Context, tx pgx.Tx, logins []projections.ClientLogin, ends []projections.WitnessedEnd, copies []events.Ref) error {
-	schema := projections.Schema()
 	sets := make([]int64, 0, len(logins))
 	for i := range logins {
 		sets = append(sets, logins[i].SetID)
 	}
 	batch := &pgx.Batch{}
-	batch.Queue(`DELETE FROM `+schema+`.witnessed_ends WHERE set_id = ANY($1)`, sets)
+	batch.Queue(`DELETE FROM rm.witnessed_ends WHERE set_id = ANY($1)`, sets)
 	for _, e := range ends {
-		batch.Queue(`INSERT INTO `+schema+`.witnessed_ends (set_id, login_no, ended_by, ended_at) VALUES ($1, $2, $3, $4)`, e.SetID, e.LoginNo, e.EndedBy, e.EndedAt)
+		batch.Queue(`INSERT INTO rm.witnessed_ends (set_id, login_no, ended_by, ended_at) VALUES ($1, $2, $3, $4)`, e.SetID, e.LoginNo, e.EndedBy, e.EndedAt)
 	}
 	for _, c := range copies {
-		batch.Queue(`INSERT INTO `+schema+`.marks (generation, partition, stream_seq, is_copy) VALUES ($1, $2, $3, true)
+		batch.Queue(`INSERT INTO rm.marks (generation, partition, stream_seq, is_copy) VALUES ($1, $2, $3, true)
 ON CONFLICT (generation, partition, stream_seq) DO NOTHING`, c.Generation, c.Partition, int64(c.Seq))
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -107,11 +105,10 @@ WHERE i.hash = $1 AND e.stored_at >= i.first_stored_at AND e.source = 'server'`,
 // clientLogins are the logins of one user in one room, as the first stage has
 // them, with their interruptions.
 func clientLogins(ctx context.Context, tx pgx.Tx, k dirtyKey) ([]projections.ClientLogin, error) {
-	schema := projections.Schema()
 	rows, err := tx.Query(ctx, `
 SELECT l.set_id, i.session_id, l.login_no, l.platform, l.first_at, l.login_started_at, l.logined_at, l.ended_at, coalesce(l.ended_by, ''), l.state, l.last_event_at, l.last_state_at, l.is_import
 FROM roomtrail.identities i
-JOIN `+schema+`.logins l ON l.set_id = i.id
+JOIN rm.logins l ON l.set_id = i.id
 WHERE i.user_id = $1 AND i.app_id = $2 AND i.room_id = $3 AND i.session_id IS NOT NULL
 ORDER BY l.set_id, l.login_no`, k.key, k.app, k.room)
 	if err != nil {
@@ -190,7 +187,7 @@ func addInterruptions(ctx context.Context, tx pgx.Tx, logins []projections.Clien
 	}
 	rows, err := tx.Query(ctx, `
 SELECT set_id, login_no, interruption_no, started_at, ended_at, coalesce(outcome, '')
-FROM `+projections.Schema()+`.interruptions WHERE set_id = ANY($1) ORDER BY set_id, login_no, interruption_no`, sets)
+FROM rm.interruptions WHERE set_id = ANY($1) ORDER BY set_id, login_no, interruption_no`, sets)
 	if err != nil {
 		return fmt.Errorf("load interruptions: %w", err)
 	}

@@ -165,7 +165,7 @@ func (w *writes) write(ctx context.Context, tx pgx.Tx) error {
 			}
 		}
 		if rows := w.fresh[t.name]; len(rows) > 0 {
-			if _, err := tx.CopyFrom(ctx, pgx.Identifier{projections.Schema(), t.name}, t.columns, pgx.CopyFromRows(rows)); err != nil {
+			if _, err := tx.CopyFrom(ctx, pgx.Identifier{"rm", t.name}, t.columns, pgx.CopyFromRows(rows)); err != nil {
 				return fmt.Errorf("write %s: %w", t.name, err)
 			}
 		}
@@ -197,8 +197,8 @@ func (t table) mergeSQL() string {
 		}
 	}
 	all := strings.Join(t.columns, ", ")
-	return fmt.Sprintf("INSERT INTO %s.%s AS t (%s) SELECT %s FROM pg_temp.stg_%s ON CONFLICT (%s) DO UPDATE SET %s",
-		projections.Schema(), t.name, all, all, t.name, strings.Join(t.columns[:t.key], ", "), strings.Join(set, ", "))
+	return fmt.Sprintf("INSERT INTO rm.%s AS t (%s) SELECT %s FROM pg_temp.stg_%s ON CONFLICT (%s) DO UPDATE SET %s",
+		t.name, all, all, t.name, strings.Join(t.columns[:t.key], ", "), strings.Join(set, ", "))
 }
 
 // delete removes rows by key. It is rare: a late event made them disappear.
@@ -207,7 +207,7 @@ func (t table) delete(ctx context.Context, tx pgx.Tx, keys [][]any) error {
 	for i, c := range t.columns[:t.key] {
 		where = append(where, fmt.Sprintf("%s = $%d", c, i+1))
 	}
-	sql := fmt.Sprintf("DELETE FROM %s.%s WHERE %s", projections.Schema(), t.name, strings.Join(where, " AND "))
+	sql := fmt.Sprintf("DELETE FROM rm.%s WHERE %s", t.name, strings.Join(where, " AND "))
 	batch := &pgx.Batch{}
 	for _, k := range keys {
 		batch.Queue(sql, k...)
@@ -222,7 +222,7 @@ func (m *ReadModel) stage(ctx context.Context, conn *pgx.Conn) error {
 	}
 	for _, t := range stagedTables {
 		_, err := conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS stg_%s (LIKE %s.%s) ON COMMIT DELETE ROWS",
-			t.name, projections.Schema(), t.name))
+			t.name, m.rm.name, t.name))
 		if err != nil {
 			return fmt.Errorf("make staging table of %s: %w", t.name, err)
 		}
