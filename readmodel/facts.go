@@ -3,6 +3,7 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,36 +12,69 @@ import (
 	"roomtrail/projections"
 )
 
-// factColumns is the order in which factRow gives its values.
-var factColumns = []string{
-	"stored_at", "generation", "partition", "stream_seq", "set_id", "seq", "kind", "reason", "error_code",
-	"extended_data", "via", "occurred_at", "happened_at", "received_at", "clock_offset_ms", "monotonic_ms",
-	"boot_id", "platform", "family", "device_id", "sdk_version", "app_version", "os", "network", "carrier",
-	"region", "room_session_id", "retry_window_ms", "attributes", "lost_count", "why", "peer_update",
-	"peer_user_id", "source", "trust", "is_import", "salt",
-	"room_seq", "server_session_id", "server_reason", "user_update_seq", "term_type", "is_relogin", "login_time",
-	"previous", "transition",
+// factColumns is the order in which writeFact gives its values.
+var factColumns = columns(`stored_at generation partition stream_seq set_id seq kind reason error_code extended_data via
+	occurred_at happened_at received_at clock_offset_ms monotonic_ms boot_id platform family device_id sdk_version
+	app_version os network carrier region room_session_id retry_window_ms attributes lost_count why peer_update
+	peer_user_id source trust is_import salt
+	room_seq server_session_id server_reason user_update_seq term_type is_relogin login_time
+	previous transition`)
+
+// writeFact is one row of the facts: what was said, and what the fold found of it.
+func writeFact(w *copyRow, f *events.Stored, setID int64, found projections.Mark) {
+	w.begin(len(factColumns))
+	w.time(f.StoredAt)
+	w.int4(int64(f.Ref.Generation))
+	w.int4(int64(f.Ref.Partition))
+	w.int8(int64(f.Ref.Seq))
+	w.int8(setID)
+	w.int4(f.Seq)
+	w.textValue(string(f.Kind))
+	w.text(f.Reason.String())
+	w.int8If(f.IsState(), f.ErrorCode)
+	w.json(f.ExtendedData)
+	w.text(f.Via)
+	w.time(f.OccurredAt)
+	w.time(f.HappenedAt())
+	w.time(f.ReceivedAt)
+	w.int8If(f.HasClockOff, f.ClockOffsetMS)
+	w.float8If(f.HasMonotonic, f.MonotonicMS)
+	w.text(f.BootID)
+	w.textValue(f.Platform)
+	w.textValue(string(f.Family))
+	for _, s := range [...]string{f.DeviceID, f.SDKVersion, f.AppVersion, f.OS, f.Network, f.Carrier, f.Region, f.RoomSessionID} {
+		w.text(s)
+	}
+	w.int8If(f.RetryWindowMS > 0, f.RetryWindowMS)
+	w.jsonb(f.Attributes)
+	w.int8If(f.Count > 0, f.Count)
+	w.text(f.Why)
+	w.text(f.Update)
+	w.text(f.PeerUserID)
+	w.textValue(string(f.Source))
+	w.textValue(string(f.Trust))
+	w.bool(f.Import)
+	w.uuid(f.Salt)
+	writeWitness(w, f.Witness)
+	w.text(found.Previous.String())
+	w.text(string(found.Transition))
 }
 
-func factRow(f *events.Stored, setID int64, found projections.Mark, row []any) []any {
-	row = append(row,
-		f.StoredAt, f.Ref.Generation, f.Ref.Partition, int64(f.Ref.Seq), setID, f.Seq, string(f.Kind),
-		ifAny(f.IsState(), f.Reason.String()), ifAny(f.IsState(), f.ErrorCode),
-		ifAny(f.ExtendedData != nil, f.ExtendedData), text(f.Via),
-		f.OccurredAt, f.HappenedAt(), f.ReceivedAt, ifAny(f.HasClockOff, f.ClockOffsetMS),
-		ifAny(f.HasMonotonic, f.MonotonicMS), text(f.BootID), f.Platform, string(f.Family),
-		text(f.DeviceID), text(f.SDKVersion), text(f.AppVersion), text(f.OS), text(f.Network), text(f.Carrier),
-		text(f.Region), text(f.RoomSessionID), ifAny(f.RetryWindowMS > 0, f.RetryWindowMS),
-		ifAny(f.Attributes != "", []byte(f.Attributes)), ifAny(f.Count > 0, f.Count), text(f.Why), text(f.Update),
-		text(f.PeerUserID), string(f.Source), string(f.Trust), f.Import, f.Salt)
-	w := f.Witness
-	if w == nil {
-		row = append(row, nil, nil, nil, nil, nil, nil, nil)
-	} else {
-		row = append(row, text(w.RoomSeq), text(w.SessionID), ifAny(w.HasReason, w.Reason), ifAny(w.UpdateSeq > 0, w.UpdateSeq),
-			ifAny(w.HasTerm, w.TermType), w.IsRelogin, instant(w.LoginAt))
+// writeWitness is what a server callback says beside.
+func writeWitness(w *copyRow, c *events.Witness) {
+	if c == nil {
+		for range 7 {
+			w.null()
+		}
+		return
 	}
-	return append(row, text(found.Previous.String()), text(string(found.Transition)))
+	w.text(c.RoomSeq)
+	w.text(c.SessionID)
+	w.int4If(c.HasReason, c.Reason)
+	w.int8If(c.UpdateSeq > 0, c.UpdateSeq)
+	w.int4If(c.HasTerm, c.TermType)
+	w.bool(c.IsRelogin)
+	w.time(c.LoginAt)
 }
 
 // copyFacts writes the batch's facts in the order of the log, each run of one
@@ -60,16 +94,22 @@ func copyFacts(ctx context.Context, tx pgx.Tx, from events.Position, facts []eve
 }
 
 func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, from events.Position, facts []events.Stored, owners []*set, judged []projections.Mark) error {
-	row := make([]any, 0, len(factColumns))
-	n, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", partitionName(month)}, factColumns,
-		pgx.CopyFromSlice(len(facts), func(i int) ([]any, error) {
-			row = factRow(&facts[i], owners[i].id, judged[facts[i].Ref.Seq-from.Seq-1], row[:0])
-			return row, nil
-		}))
+	at := 0
+	rows := newCopyRows(func(w *copyRow) bool {
+		if at == len(facts) {
+			return false
+		}
+		f := &facts[at]
+		writeFact(w, f, owners[at].id, judged[f.Ref.Seq-from.Seq-1])
+		at++
+		return true
+	})
+	tag, err := tx.Conn().PgConn().CopyFrom(ctx, rows, fmt.Sprintf("COPY roomtrail.%s (%s) FROM STDIN (FORMAT binary)",
+		partitionName(month), strings.Join(factColumns, ", ")))
 	if err != nil {
 		return fmt.Errorf("write facts: %w", err)
 	}
-	if int(n) != len(facts) {
+	if n := tag.RowsAffected(); int(n) != len(facts) {
 		return fmt.Errorf("write facts: %d of %d were written", n, len(facts))
 	}
 	return nil
