@@ -20,7 +20,7 @@ type Code struct {
 	Name      string
 	Category  string
 	Meaning   string
-	Advice    string
+	Advice    string // whether it can wait, where to look, whom to ask
 }
 
 // Categories of error codes. Kick is how a room ends a stay; auth, parameter
@@ -135,8 +135,8 @@ func parseCode(record []string) (Code, error) {
 		return Code{}, fmt.Errorf("family %q is neither %s nor %s", c.Family, Native, Web)
 	case !slices.Contains(categories, c.Category):
 		return Code{}, fmt.Errorf("category %q is none of %s", c.Category, strings.Join(categories, ", "))
-	case c.Meaning == "":
-		return Code{}, fmt.Errorf("%s %d has no meaning", c.Family, c.ErrorCode)
+	case c.Meaning == "" || c.Advice == "":
+		return Code{}, fmt.Errorf("%s %d has no meaning or no advice", c.Family, c.ErrorCode)
 	}
 	return c, nil
 }

@@ -33,18 +33,16 @@ func TestCodesAreSortedAndUnique(t *testing.T) {
 
 func TestCodesSayWhatTheyMean(t *testing.T) {
 	t.Parallel()
-	needAdvice := []string{CategoryAuth, CategoryNetwork, CategoryKick, CategoryQuota}
 	for _, c := range Codes() {
 		if !slices.Contains(categories, c.Category) {
 			t.Errorf("%s %d: category %q is not in the vocabulary", c.Family, c.ErrorCode, c.Category)
 		}
-		if !strings.HasSuffix(c.Meaning, ".") {
-			t.Errorf("%s %d: meaning %q is no sentence", c.Family, c.ErrorCode, c.Meaning)
+		for what, s := range map[string]string{"meaning": c.Meaning, "advice": c.Advice} {
+			if !strings.HasSuffix(s, ".") || strings.TrimSpace(s) != s || strings.ContainsAny(s, "\n\t") || strings.Contains(s, "  ") {
+				t.Errorf("%s %d: %s %q is no line of sentences", c.Family, c.ErrorCode, what, s)
+			}
 		}
-		if slices.Contains(needAdvice, c.Category) && c.Advice == "" {
-			t.Errorf("%s %d: category %s without advice", c.Family, c.ErrorCode, c.Category)
-		}
-		if len(c.Meaning) > 100 || len(c.Advice) > 110 {
+		if len(c.Meaning) > 100 || len(c.Advice) > 160 {
 			t.Errorf("%s %d: meaning or advice is too long for a table", c.Family, c.ErrorCode)
 		}
 		if c.Name != strings.ToUpper(c.Name) {
@@ -52,6 +50,25 @@ func TestCodesSayWhatTheyMean(t *testing.T) {
 		}
 		if (c.ErrorCode == 0) != (c.Category == CategoryOK) {
 			t.Errorf("%s %d: category %s; ok is for 0 alone", c.Family, c.ErrorCode, c.Category)
+		}
+	}
+}
+
+// Advice may be shared, but not between what the caller has to mend and what
+// the caller cannot: it would be empty for one of them.
+func TestAdviceIsNotForEverything(t *testing.T) {
+	t.Parallel()
+	first := make(map[string]Code)
+	for _, c := range Codes() {
+		if c.Category != CategoryOK && strings.HasPrefix(c.Advice, "Nothing to do") {
+			t.Errorf("%s %d: %q of a code that says something", c.Family, c.ErrorCode, c.Advice)
+		}
+		other, shared := first[c.Advice]
+		if !shared {
+			first[c.Advice] = c
+		} else if CallerFault(c.Category) != CallerFault(other.Category) {
+			t.Errorf("%s %d (%s) and %s %d (%s) share the advice %q", c.Family, c.ErrorCode, c.Category,
+				other.Family, other.ErrorCode, other.Category, c.Advice)
 		}
 	}
 }
@@ -127,11 +144,12 @@ func TestParseCodesNamesTheBrokenLine(t *testing.T) {
 		"empty":            {"", "EOF"},
 		"other header":     {"family,code,name,category,meaning,advice\n", "read header"},
 		"missing field":    {header + "web,0,SUCCESS,ok,No error.\n", "line 2"},
-		"no number":        {header + "web,0,A,ok,No error.,\nweb,x,B,auth,Text.,\n", `line 3: error_code "x"`},
+		"no number":        {header + "web,0,A,ok,No error.,Nothing.\nweb,x,B,auth,Text.,Wait.\n", `line 3: error_code "x"`},
 		"unknown family":   {header + "mini,1,A,auth,Text.,\n", `line 2: family "mini"`},
 		"unknown category": {header + "web,1,A,weather,Text.,\n", `line 2: category "weather"`},
-		"no meaning":       {header + "web,1,A,auth,,\n", "line 2: web 1 has no meaning"},
-		"twice":            {header + "web,1,A,auth,Text.,\nweb,1,B,auth,Text.,\n", "line 3: web 1 stands"},
+		"no meaning":       {header + "web,1,A,auth,,Wait.\n", "line 2: web 1 has no meaning or no advice"},
+		"no advice":        {header + "web,1,A,auth,Text.,\n", "line 2: web 1 has no meaning or no advice"},
+		"twice":            {header + "web,1,A,auth,Text.,Wait.\nweb,1,B,auth,Text.,Wait.\n", "line 3: web 1 stands"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

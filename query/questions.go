@@ -177,9 +177,10 @@ LIMIT @limit`,
 		Doc: `Error codes by reason: how often, what they mean, what to do.
 Login failures count by the start of their login, Reconnecting and
 ReconnectFailed by the start of their interruption, kicks and failed logouts by
-when they happened. share is that of the code within its reason.`,
+when they happened. share is that of the code within its reason, users are those
+it happened to: one user is seldom urgent, many are.`,
 		Params: []Param{since, until, app, room, user, platform, sdkVersion, network, carrier, region, limit},
-		Table:  []string{"reason", "family", "error_code", "category", "events", "share", "users", "last_at", "meaning", "advice"},
+		Table:  []string{"reason", "family", "error_code", "category", "events", "share", "users", "last_at"},
 		SQL:    errorsSQL,
 	},
 	{

@@ -125,6 +125,8 @@ func (p *program) write(r query.Result) error {
 		return nil
 	case r.Question.Name == "session":
 		return query.WriteTimeline(p.stdout, r, p.look)
+	case r.Question.Name == "errors":
+		return writeErrors(p.stdout, r, p.look)
 	}
 	return writeTable(p.stdout, r, p.look)
 }
