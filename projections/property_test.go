@@ -17,42 +17,6 @@ import (
 	"roomtrail/projections"
 )
 
-// drawEvent is any event that a session might hold, likely or not.
-func drawEvent(t *rapid.T, seq int64) events.Event {
-	kind := rapid.SampledFrom([]events.Kind{events.State, events.State, events.State, events.State, events.Alive, events.Lost, events.App}).Draw(t, "kind")
-	e := events.Event{
-		AppID: "app", RoomID: "r", UserID: "u", SessionID: "s", Seq: seq, Kind: kind, Reason: events.NoReason,
-		OccurredAt: time.UnixMilli(1_772_359_200_000 + rapid.Int64Range(0, 600_000).Draw(t, "at")).UTC(),
-		Platform:   "web", Family: events.Web, Source: events.FromClient,
-		Network:    rapid.SampledFrom([]string{"", "", "wifi", "cellular"}).Draw(t, "network"),
-		SDKVersion: rapid.SampledFrom([]string{"", "3.12.0"}).Draw(t, "sdk"),
-	}
-	e.ReceivedAt = e.OccurredAt.Add(time.Duration(rapid.IntRange(0, 90_000).Draw(t, "late")) * time.Millisecond)
-	if kind == events.State {
-		e.Reason = rapid.SampledFrom(events.Reasons[:]).Draw(t, "reason")
-		e.ErrorCode = rapid.SampledFrom([]int64{0, 0, 1000017, 1002050, 1002053, 77}).Draw(t, "code")
-	}
-	if rapid.Bool().Draw(t, "monotonic") {
-		e.HasMonotonic, e.BootID = true, rapid.SampledFrom([]string{"b1", "b2"}).Draw(t, "boot")
-		e.MonotonicMS = float64(rapid.Int64Range(0, 900_000).Draw(t, "ms"))
-	}
-	if kind == events.App {
-		e.Why = rapid.SampledFrom([]string{"hidden", "closing"}).Draw(t, "why")
-	}
-	return e
-}
-
-// drawSet is a set of events with gaps in the numbering.
-func drawSet(t *rapid.T) []events.Event {
-	var set []events.Event
-	for seq := range rapid.Int64Range(1, 40).Draw(t, "events") {
-		if rapid.IntRange(0, 9).Draw(t, "missing") > 0 {
-			set = append(set, drawEvent(t, seq))
-		}
-	}
-	return set
-}
-
 // store keeps rows as the read model does, through Advance alone.
 type store struct {
 	facts  []events.Stored
@@ -196,13 +160,7 @@ func TestAnyOrderRepetitionAndSplitGivesTheSameRows(t *testing.T) {
 func TestConflictingCopiesDoNotDependOnBatches(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		set := drawSet(t)
-		for range rapid.IntRange(0, 8).Draw(t, "conflicts") {
-			if len(set) > 0 {
-				set = append(set, drawEvent(t, rapid.SampledFrom(set).Draw(t, "copy of").Seq))
-			}
-		}
-		set = rapid.Permutation(set).Draw(t, "order")
+		set := rapid.Permutation(drawCopies(t, drawSet(t))).Draw(t, "order")
 		_, want := projections.Fold(projections.DefaultProfiles, arrive(set))
 		counts := counted(want.Counts)
 		want = merge(projections.Rows{}, want, projections.Gone{})
