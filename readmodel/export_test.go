@@ -1,19 +1,42 @@
 package readmodel
 
 import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"roomtrail/events"
 	"roomtrail/projections"
 )
 
+// OpenThrough is Open over connections that dial makes.
+func OpenThrough(ctx context.Context, url, owner string, dial pgconn.DialFunc) (*ReadModel, error) {
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	pc.ConnConfig.DialFunc = dial
+	return open(ctx, pc, Config{Owner: owner, Lease: time.Minute})
+}
+
 // Break gives the fold a fault: it panics half way, over events that say so.
 func (m *ReadModel) Break(over func(events.Stored) bool) {
-	m.advance = func(profiles projections.Profiles, saved *projections.Session, old, fresh []events.Stored) (*projections.Session, projections.Rows, projections.Gone) {
-		state, rows, gone := projections.Advance(profiles, saved, old, fresh)
+	m.Bend(func(rows *projections.Rows, fresh []events.Stored) {
 		for _, f := range fresh {
 			if over(f) {
 				panic("there is no such state")
 			}
 		}
+	})
+}
+
+// Bend gives the fold a fault: what it finds is changed before it is written.
+func (m *ReadModel) Bend(change func(found *projections.Rows, fresh []events.Stored)) {
+	m.advance = func(profiles projections.Profiles, saved *projections.Session, old, fresh []events.Stored) (*projections.Session, projections.Rows, projections.Gone) {
+		state, rows, gone := projections.Advance(profiles, saved, old, fresh)
+		change(&rows, fresh)
 		return state, rows, gone
 	}
 }

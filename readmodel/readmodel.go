@@ -67,6 +67,10 @@ func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open read model: %w", err)
 	}
+	return open(ctx, pc, config)
+}
+
+func open(ctx context.Context, pc *pgxpool.Config, config Config) (*ReadModel, error) {
 	setParams(pc.ConnConfig, "roomtrail-ingest")
 	// A commit that a crash of the server loses, it loses with its position:
 	// the facts are read again. Waiting for the disk would buy nothing.

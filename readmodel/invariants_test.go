@@ -1,0 +1,3 @@
+package readmodel_test
+
+func (w *world) invariants(r *run) []string { return nil }
