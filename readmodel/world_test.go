@@ -131,6 +131,9 @@ func (w *world) apply(r *run) error {
 			}
 			return true, model.MergeSigns(ctx, signs(r.log))
 		}()
+		if err := w.watch(r, &at); err != nil {
+			return err
+		}
 		if err != nil {
 			if r.errors++; !r.faults.met {
 				return fmt.Errorf("nothing was made to fail, and yet: %w", err)
@@ -140,9 +143,6 @@ func (w *world) apply(r *run) error {
 				model.Close()
 				model, r.crashes = nil, false
 			}
-		}
-		if err := w.watch(r, &at); err != nil {
-			return err
 		}
 		if isDone && err == nil {
 			return nil
