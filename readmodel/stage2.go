@@ -47,9 +47,9 @@ func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Store
 		if at, ok := since[f.AppID]; !ok || f.OccurredAt.Before(at) {
 			since[f.AppID] = f.OccurredAt
 		}
-		if f.UserID != "" {
-			marks[dirtyKey{dirtyVisits, f.AppID, f.RoomID, f.UserID}] = true
-		}
+		// Of no user where it is about the room alone: then there are no visits,
+		// but copies all the same.
+		marks[dirtyKey{dirtyVisits, f.AppID, f.RoomID, f.UserID}] = true
 		if w := f.Witness; f.Trust != events.TrustUnproven && w.RoomSeq != "" && (w.UpdateSeq > 0 || f.Kind == events.RoomCreate) {
 			marks[dirtyKey{dirtyUpdates, f.AppID, f.RoomID, w.RoomSeq}] = true
 			key := [4]string{f.AppID, f.RoomID, w.RoomSeq, fmt.Sprint(w.UpdateSeq)}
