@@ -1,7 +1,7 @@
 # The steps that CI runs too live in .ci/run, so that there is one of each.
 
 FUZZTIME ?= 30s
-SEEDS ?= 10000
+SEEDS ?= 100000
 
 .DEFAULT_GOAL := help
 .PHONY: help test race lint sim fuzz bench update demo up check
@@ -18,7 +18,7 @@ race: ## Run the tests of concurrent packages under the race detector
 lint: ## Check format, go vet, staticcheck
 	.ci/run format vet staticcheck
 
-sim: ## Hold SEEDS (10000) small worlds against the promises of the rooms
+sim: ## Hold SEEDS (100000) small worlds against the promises of the rooms
 	ROOMTRAIL_SEEDS=$(SEEDS) go test ./sim -run Seeds -v
 
 fuzz: ## Fuzz each target of events, credentials and intake for FUZZTIME (30s)

@@ -68,10 +68,13 @@ func TestSameSeedSameBytes(t *testing.T) {
 
 // Small worlds of about fifty actions, each with all that can go wrong, keep
 // every promise at every step, tell a truth for each login, and end.
-// ROOMTRAIL_SEEDS says how many; make sim and make bench run ten thousand.
+// Ten thousand take some five seconds; ROOMTRAIL_SEEDS says how many else.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
-	seeds := 500
+	seeds := 10_000
+	if testing.Short() {
+		seeds = 500
+	}
 	if text := os.Getenv("ROOMTRAIL_SEEDS"); text != "" {
 		var err error
 		if seeds, err = strconv.Atoi(text); err != nil {
