@@ -69,11 +69,17 @@ var witnessedEnds = map[int64]string{0: "server_logout", 1: "heartbeat_timeout",
 const matchWithin = 10 * time.Second
 
 // Visits works out the stays of one user in one room, from the server's facts
-// (in any order, copies included) and the logins of that user's clients there.
+// (in any order, copies included) and the logins of that user's clients there
+// (in any order); it sorts both.
 // Since is from when on callbacks of the app can be expected, zero if never.
 // Copies are the facts that say again what an earlier one said.
 func Visits(facts []events.Stored, logins []ClientLogin, since time.Time) (visits []Visit, ends []WitnessedEnd, copies []events.Ref) {
 	facts, copies = firstCopies(facts)
+	// What is equally near is matched in this order: numbers of sets are given as
+	// sessions arrive, and must decide nothing.
+	slices.SortFunc(logins, func(a, b ClientLogin) int {
+		return cmp.Or(cmp.Compare(a.SessionID, b.SessionID), cmp.Compare(a.No, b.No))
+	})
 	visits = stays(facts)
 	entries := entriesOf(logins)
 	match(visits, entries)
@@ -173,7 +179,7 @@ func stays(facts []events.Stored) []Visit {
 		out = append(out, *byName[name])
 	}
 	slices.SortFunc(out, func(a, b Visit) int {
-		return cmp.Or(a.LoginAt.Compare(b.LoginAt), a.LogoutAt.Compare(b.LogoutAt), cmp.Compare(a.ServerSessionID, b.ServerSessionID))
+		return cmp.Or(a.LoginAt.Compare(b.LoginAt), a.LogoutAt.Compare(b.LogoutAt), cmp.Compare(a.ServerSessionID, b.ServerSessionID), cmp.Compare(a.RoomSeq, b.RoomSeq))
 	})
 	return out
 }

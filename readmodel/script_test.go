@@ -25,6 +25,7 @@ func script() []events.Stored {
 			f.AppID = "uncalled"
 		}
 	}
+	clients = append(clients, twins(start)...)
 	log := append(clients, callbacks(clients)...)
 	random.Shuffle(len(log), func(i, j int) { // a little out of order
 		if d := i - j; -12 < d && d < 12 {
@@ -48,11 +49,15 @@ func script() []events.Stored {
 	}
 	log = append(log, found(start)...)
 	unreadable := events.Stored{Err: errors.New("decode message: no JSON"), Raw: []byte("\x00broken"), Version: "1"}
-	log = append(log[:70:70], append([]events.Stored{unreadable}, log[70:]...)...)
+	return logged(append(log[:70:70], append([]events.Stored{unreadable}, log[70:]...)...))
+}
+
+// logged gives messages their places in the log.
+func logged(log []events.Stored) []events.Stored {
 	for i := range log {
 		f := &log[i]
 		f.Ref = events.Ref{Generation: 1, Seq: uint64(i + 1)}
-		f.StoredAt = start.Add(time.Duration(i) * 20 * time.Second) // February after 90
+		f.StoredAt = time.Date(2026, 1, 31, 23, 30, 0, 0, time.UTC).Add(time.Duration(i) * 20 * time.Second) // February after 90
 		f.Digest = events.Digest(append(f.Raw, events.Encode(&f.Event)...))
 	}
 	return log
@@ -78,6 +83,24 @@ func long(start time.Time) []events.Stored {
 		}
 		e.ReceivedAt = e.OccurredAt.Add(time.Second)
 		out = append(out, events.Stored{Event: e})
+	}
+	return out
+}
+
+// twins are two sessions of one user in one room, equally far from what the
+// server says of one stay there.
+func twins(start time.Time) []events.Stored {
+	var out []events.Stored
+	for i, session := range []string{"twin-1", "twin-2"} {
+		for seq, reason := range []events.Reason{events.Logining, events.Logined} {
+			e := events.Event{
+				AppID: "demo", RoomID: "room-1", UserID: "user-twins", SessionID: session, Seq: int64(seq), Kind: events.State, Reason: reason,
+				Platform: "web", Family: events.Web, Source: events.FromClient, Trust: events.TrustPublic, DeviceID: session,
+				OccurredAt: start.Add(10*time.Minute + time.Duration(i*8+seq)*time.Second),
+			}
+			e.ReceivedAt = e.OccurredAt
+			out = append(out, events.Stored{Event: e})
+		}
 	}
 	return out
 }
@@ -112,6 +135,10 @@ func callbacks(clients []events.Stored) []events.Stored {
 			add(f, events.RoomCreate, events.Witness{})
 		}
 		switch {
+		case f.SessionID == "twin-2":
+		case f.SessionID == "twin-1" && f.Reason == events.Logined:
+			f.OccurredAt = f.OccurredAt.Add(4 * time.Second)
+			add(f, events.RoomLogin, events.Witness{})
 		case f.Reason == events.Logined:
 			came[f.SessionID] = f.OccurredAt
 			add(f, events.RoomLogin, events.Witness{TermType: 1, HasTerm: true})

@@ -78,6 +78,7 @@ func (w *world) empty() error {
 // run is one application of a log.
 type run struct {
 	log     []events.Stored
+	limit   int // facts in a batch; 0 is 70
 	faults  faults
 	crashes bool                                         // with the chosen call the process ends
 	store   func(*readmodel.ReadModel) projections.Store // nil is the read model itself
@@ -91,6 +92,9 @@ type run struct {
 // is tried again, as the runners do; a process that ended is started again.
 func (w *world) apply(r *run) error {
 	ctx := context.Background()
+	if r.limit == 0 {
+		r.limit = 70
+	}
 	var model *readmodel.ReadModel
 	var runner *projections.Runner
 	defer func() {
@@ -101,7 +105,7 @@ func (w *world) apply(r *run) error {
 	}()
 	var at uint64
 	for turn := 0; ; turn++ {
-		if turn > 100 {
+		if turn > 100+len(r.log) {
 			return fmt.Errorf("after %d turns and %d errors the position is %d of %d", turn, r.errors, at, len(r.log))
 		}
 		isDone, err := func() (bool, error) {
@@ -113,7 +117,7 @@ func (w *world) apply(r *run) error {
 				if model = opened; r.bend != nil {
 					model.Bend(r.bend)
 				}
-				runner = &projections.Runner{Log: &memoryLog{r.log, &r.faults}, Store: model, Generation: 1, Limit: 70}
+				runner = &projections.Runner{Log: &memoryLog{r.log, &r.faults}, Store: model, Generation: 1, Limit: r.limit}
 				if r.store != nil {
 					runner.Store = r.store(model)
 				}
@@ -168,8 +172,9 @@ var unequal = map[string][]string{
 	"audit_ledger":    {"acted_at"},
 }
 
-// tell is every public view, row by row, at one instant.
-func (w *world) tell(now time.Time) (map[string]string, error) {
+// tell is every public view, row by row, at one instant, without the columns
+// that tell when something was written and those that are named.
+func (w *world) tell(now time.Time, without ...string) (map[string]string, error) {
 	ctx := context.Background()
 	if _, err := w.side.Exec(ctx, "SELECT set_config('roomtrail.now', $1, false)", now.Format(time.RFC3339Nano)); err != nil {
 		return nil, err
@@ -177,8 +182,8 @@ func (w *world) tell(now time.Time) (map[string]string, error) {
 	told := map[string]string{}
 	batch := &pgx.Batch{}
 	for _, view := range projections.PublicViews {
-		without := append([]string{""}, unequal[view]...)
-		batch.Queue(`SELECT coalesce(string_agg(r, E'\n' ORDER BY r), '') FROM (SELECT (to_jsonb(v) - $1::text[])::text AS r FROM public.`+view+` v) x`, without).
+		without := append(without, unequal[view]...)
+		batch.Queue(`SELECT coalesce(string_agg(r, E'\n' ORDER BY r), '') FROM (SELECT (to_jsonb(v) - $1::text[])::text AS r FROM public.`+view+` v) x`, append([]string{""}, without...)).
 			QueryRow(func(row pgx.Row) error {
 				var text string
 				err := row.Scan(&text)
