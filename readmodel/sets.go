@@ -28,6 +28,7 @@ type set struct {
 	old    []events.Stored
 	copies []projections.Mark // of facts that repeat what is stored, taken out of fresh
 
+	isLate bool // the batch brings what does not come after what was folded
 	state  *projections.Session
 	rows   projections.Rows
 	gone   projections.Gone
