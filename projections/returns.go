@@ -14,6 +14,8 @@ type UserLogin struct {
 	Began    time.Time // happened_at of its first event
 	Arrivals []Arrival
 	Loss     *Loss // nil unless it ended by KickOut or ReconnectFailed
+
+	clock instant // of its first event
 }
 
 // Arrival is a moment at which a client said that it had come in: each Logined
@@ -25,6 +27,7 @@ type Arrival struct {
 	IsStray          bool      // said after the login's end: the Logining before it is lost
 	DeviceID, BootID string
 	Seq              int64
+	Slack            time.Duration // by how much At may be off
 
 	clock instant
 }
@@ -36,6 +39,7 @@ type Loss struct {
 	KickReason       string    // of a KickOut (contract 5)
 	DeviceID, BootID string
 	Seq              int64
+	Slack            time.Duration // by how much At may be off
 	Silence          Silence
 	QuietSince       time.Time // of the last sign before the end, unless Silence is Heard
 
@@ -73,8 +77,9 @@ const (
 	displacedAfter  = 2 * time.Second
 )
 
-// Two arrivals whose distances from a kick differ by less than this are about
-// equally near: clocks and networks differ by as much.
+// Two arrivals whose distances from a kick differ by less than this, and by what
+// their times and that of the kick may be off, are about equally near: networks
+// differ by as much.
 const equallyNear = time.Second
 
 // pingPongWithin is how close two kicks of a ping-pong lie.
@@ -211,9 +216,10 @@ func (as arrivals) from(at time.Time) int {
 }
 
 // back is when the user came in anew after a loss: the next Logined, in
-// whatever room and session. It lasted what the clock of one boot says, else the
-// clock of one device, and between two devices what happened_at does (contract
-// 4.2, which tells of one sender).
+// whatever room and session, by how long after: by the clock of one boot where
+// both were said in it, else by ours, since what two devices or a device of
+// which the clock was set call the time cannot be compared (contract 4.2 tells of
+// one sender).
 func (as arrivals) back(l *UserLogin) (at time.Time, after Maybe) {
 	loss := l.Loss
 	for i := as.from(loss.At); i < len(as); i++ {
@@ -225,9 +231,11 @@ func (as arrivals) back(l *UserLogin) (at time.Time, after Maybe) {
 			continue
 		}
 		ms := a.At.Sub(loss.At).Milliseconds()
-		isOneBoot := a.clock.Mono && loss.clock.Mono && a.clock.Boot == loss.clock.Boot
-		if isOneBoot || a.DeviceID != "" && a.DeviceID == loss.DeviceID {
-			ms, _ = since(loss.clock, a.clock)
+		if a.clock.isOfBoot(loss.clock) {
+			var isBefore bool
+			if ms, isBefore = since(loss.clock, a.clock); isBefore {
+				continue
+			}
 		}
 		if at.IsZero() || ms < after.N { // of two at one instant
 			at, after = a.At, known(ms)
@@ -272,7 +280,7 @@ func (as arrivals) displacer(l *UserLogin) *arrival {
 	}
 	for _, a := range could {
 		isOther := a.of != nearest.of
-		if isOther && a.apart(kick)-nearest.apart(kick) < equallyNear ||
+		if isOther && a.apart(kick)-nearest.apart(kick) < equallyNear+2*l.Loss.Slack+nearest.Slack+a.Slack ||
 			isOther && l.Loss.Silence != Heard && a.At.Before(nearest.At) {
 			return nil
 		}
@@ -291,5 +299,8 @@ func (a *arrival) could(l *UserLogin) bool {
 		}
 	}
 	isWayBack := a.DeviceID != "" && a.DeviceID == loss.DeviceID && a.of.Began.After(loss.At)
+	if a.of.clock.isOfBoot(loss.clock) {
+		isWayBack = a.of.clock.MonoUS > loss.clock.MonoUS
+	}
 	return !isWayBack && !a.IsStray
 }

@@ -80,7 +80,7 @@ func (w *walk) step(profiles Profiles, f *events.Stored) {
 		return
 	}
 	if s.Login.No > wasNo {
-		w.out = append(w.out, UserLogin{SetID: w.setID, No: s.Login.No, Began: s.Login.FirstAt})
+		w.out = append(w.out, UserLogin{SetID: w.setID, No: s.Login.No, Began: s.Login.FirstAt, clock: at(&f.Event)})
 		w.bootID, w.speaks, w.lastAt = "", false, s.Login.FirstAt
 		missed, wasIn = f.Reason != events.Logining, false
 	}
@@ -101,7 +101,7 @@ func (w *walk) step(profiles Profiles, f *events.Stored) {
 func (w *walk) loss(f *events.Stored, l *UserLogin, isMissed, wasIn bool, brokenAt time.Time) *Loss {
 	out := &Loss{
 		At: f.HappenedAt(), EndedBy: f.Reason.String(), DeviceID: w.session.Login.DeviceID, BootID: w.bootID, Seq: f.Seq,
-		QuietSince: w.lastAt, clock: at(&f.Event),
+		Slack: slack(&f.Event), QuietSince: w.lastAt, clock: at(&f.Event),
 	}
 	out.Silence = w.silence(out.At, wasIn, isMissed)
 	if wasIn {
@@ -123,8 +123,25 @@ func (w *walk) arrive(f *events.Stored, device, boot string, isStray bool) {
 	}
 	l := &w.out[len(w.out)-1]
 	l.Arrivals = append(l.Arrivals, Arrival{
-		At: f.HappenedAt(), IsReturn: f.Reason == events.Reconnected, IsStray: isStray, DeviceID: device, BootID: boot, Seq: f.Seq, clock: at(&f.Event),
+		At: f.HappenedAt(), IsReturn: f.Reason == events.Reconnected, IsStray: isStray, DeviceID: device, BootID: boot, Seq: f.Seq,
+		Slack: slack(&f.Event), clock: at(&f.Event),
 	})
+}
+
+// correctedSlack is by how much a time may be off that was put right by when its
+// report arrived: reports can be long on their way.
+const correctedSlack = 2500 * time.Millisecond
+
+// slack is by how much happened_at may be off, by what is known of the sender's
+// clock (contract 4.2).
+func slack(e *events.Event) time.Duration {
+	switch {
+	case !e.HasClockOff:
+		return 0
+	case !e.HappenedAt().Equal(e.OccurredAt):
+		return correctedSlack
+	}
+	return (time.Duration(e.ClockOffsetMS) * time.Millisecond).Abs()
 }
 
 // silence judges a login that ends now; see UserLogins.
