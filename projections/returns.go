@@ -205,7 +205,9 @@ func arrivalsOf(logins []UserLogin) arrivals {
 			out = append(out, arrival{&logins[i].Arrivals[j], &logins[i]})
 		}
 	}
-	slices.SortFunc(out, func(a, b arrival) int { return a.At.Compare(b.At) })
+	slices.SortFunc(out, func(a, b arrival) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.of.SetID, b.of.SetID), cmp.Compare(a.Seq, b.Seq))
+	})
 	return out
 }
 
@@ -262,20 +264,25 @@ func (as arrivals) displacer(l *UserLogin) *arrival {
 		quiet = q
 	}
 	var nearest *arrival
+	var isSure bool      // it can have done it, and no other that is as near can not
 	var could []*arrival // have done it, by what they say
 	for i := as.from(quiet); i < len(as) && !as[i].At.After(to); i++ {
 		a := &as[i]
 		if a.of.SetID == l.SetID {
 			continue
 		}
-		if isIn := !a.At.Before(from); isIn && (nearest == nil || a.apart(kick) < nearest.apart(kick)) {
-			nearest = a
-		}
-		if a.could(l) {
+		can := a.could(l)
+		if can {
 			could = append(could, a)
 		}
+		if a.At.Before(from) {
+			continue
+		}
+		if nearest == nil || a.apart(kick) < nearest.apart(kick) || !can && a.apart(kick) == nearest.apart(kick) {
+			nearest, isSure = a, can
+		}
 	}
-	if nearest == nil || !nearest.could(l) {
+	if nearest == nil || !isSure {
 		return nil
 	}
 	for _, a := range could {
