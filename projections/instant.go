@@ -23,7 +23,7 @@ func at(e *events.Event) instant {
 // milliseconds, by the monotonic clock where both have it of the same boot,
 // else by the wall clock (contract 4.2). A negative one is 0 and says so.
 func since(from, to instant) (ms int64, wentBack bool) {
-	if from.Mono && to.Mono && from.Boot == to.Boot {
+	if from.isOfBoot(to) {
 		ms = (to.MonoUS - from.MonoUS) / 1000
 	} else {
 		ms = to.At.Sub(from.At).Milliseconds()
@@ -33,3 +33,6 @@ func since(from, to instant) (ms int64, wentBack bool) {
 	}
 	return ms, false
 }
+
+// isOfBoot says whether two instants are of one monotonic clock.
+func (i instant) isOfBoot(o instant) bool { return i.Mono && o.Mono && i.Boot == o.Boot }

@@ -234,20 +234,23 @@ SELECT i.app_id,
        k.received_at,
        k.error_code,
        k.kick_reason,
-       k.attribution,
-       NULL::text AS displaced_by_session_id,
-       NULL::integer AS displaced_by_login_no,
-       NULL::text AS displaced_by_room_id,
-       NULL::text AS displaced_by_device_id,
-       NULL::text AS displaced_by_platform,
+       CASE WHEN k.kick_reason = 'duplicate_login' THEN coalesce(b.attribution, 'unknown') END AS attribution,
+       di.session_id AS displaced_by_session_id,
+       d.login_no AS displaced_by_login_no,
+       di.room_id AS displaced_by_room_id,
+       d.device_id AS displaced_by_device_id,
+       d.platform AS displaced_by_platform,
        k.session_age_ms,
        k.while_reconnecting,
-       NULL::bigint AS relogin_after_ms,
+       b.relogin_after_ms,
        k.message,
        k.is_import
 FROM rm.kicks k
 JOIN rm.logins l USING (set_id, login_no)
-JOIN roomtrail.identities i ON i.id = k.set_id;
+JOIN roomtrail.identities i ON i.id = k.set_id
+LEFT JOIN rm.returns b USING (set_id, login_no)
+LEFT JOIN rm.logins d ON d.set_id = b.displaced_by_set_id AND d.login_no = b.displaced_by_login_no
+LEFT JOIN roomtrail.identities di ON di.id = d.set_id;
 
 -- One row for each stay that the server saw, or that only a client tells of.
 CREATE OR REPLACE VIEW public.server_visits AS

@@ -6,7 +6,7 @@
 -- it has read. Rows are final when none are left.
 CREATE TABLE dirty (
     id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    what   text NOT NULL, -- visits: key is a user; updates: key is a room_seq
+    what   text NOT NULL, -- visits, returns: key is a user; updates: key is a room_seq
     app_id text NOT NULL,
     room_id text NOT NULL,
     key    text NOT NULL

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -46,7 +47,21 @@ func (m *ReadModel) foldOne(profiles projections.Profiles, s *set) {
 			m.mu.Unlock()
 		}
 	}()
+	s.isLate = s.arrivesLate()
 	s.state, s.rows, s.gone = m.advance(profiles, s.saved, s.old, s.fresh)
+}
+
+// arrivesLate says whether the set is folded anew with what was between or
+// before; Advance moves the saved state on, so it is asked before.
+func (s *set) arrivesLate() bool {
+	if s.saved != nil {
+		return !s.saved.Appends(s.fresh)
+	}
+	last := int64(-1)
+	for i := range s.old {
+		last = max(last, s.old[i].Seq)
+	}
+	return slices.ContainsFunc(s.fresh, func(f events.Stored) bool { return f.Seq <= last })
 }
 
 // panicSite is where the panic that is being recovered from began.

@@ -29,6 +29,7 @@ type set struct {
 	copies   []projections.Mark // of facts that repeat what is stored, taken out of fresh
 	repeated []events.Stored    // those facts
 
+	isLate bool // the batch brings what does not come after what was folded
 	state  *projections.Session
 	rows   projections.Rows
 	gone   projections.Gone

@@ -24,6 +24,7 @@ type dirtyKey struct{ what, app, room, key string }
 const (
 	dirtyVisits  = "visits"  // key is a user
 	dirtyUpdates = "updates" // key is a room_seq
+	dirtyReturns = "returns" // key is a user; in all rooms
 )
 
 // settlers work a key out again from what is stored, by what is dirty. They
@@ -31,10 +32,12 @@ const (
 var settlers = map[string]func(context.Context, pgx.Tx, dirtyKey) error{
 	dirtyVisits:  settleVisits,
 	dirtyUpdates: settleUpdates,
+	dirtyReturns: settleReturns,
 }
 
 // markDirty marks what the batch changes: visits of users whom the server spoke
-// of, or whose clients did in an app that has callbacks; numbers of rooms.
+// of, or whose clients did in an app that has callbacks; numbers of rooms; users
+// who have lost a login.
 func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored) error {
 	marks := map[dirtyKey]bool{}
 	updates := map[[4]string][]any{}
@@ -69,6 +72,9 @@ func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Store
 		if _, ok := expected[s.key.AppID]; ok && s.folds {
 			marks[dirtyKey{dirtyVisits, s.key.AppID, s.key.RoomID, s.key.UserID}] = true
 		}
+	}
+	if err := markReturns(ctx, tx, sets, facts, marks); err != nil {
+		return err
 	}
 	return writeMarks(ctx, tx, marks, updates)
 }
