@@ -13,7 +13,7 @@ import (
 // Contract 5 on who displaced whom, once more: slowly, from its text, for what
 // is drawn here. literal is what the text says; doubt is each reason for which
 // nobody is named or nothing is said all the same.
-type reference struct{ logins []projections.UserLogin }
+type toldAgain struct{ logins []projections.UserLogin }
 
 type seen struct {
 	login   int
@@ -21,7 +21,7 @@ type seen struct {
 }
 
 // others are the arrivals of the other sessions, as far as they lie within.
-func (r reference) others(victim int, from, to time.Time) (out []seen) {
+func (r toldAgain) others(victim int, from, to time.Time) (out []seen) {
 	for i, l := range r.logins {
 		for _, a := range l.Arrivals {
 			if l.SetID != r.logins[victim].SetID && !a.At.Before(from) && !a.At.After(to) {
@@ -35,7 +35,7 @@ func (r reference) others(victim int, from, to time.Time) (out []seen) {
 func apart(a, b time.Time) time.Duration { return a.Sub(b).Abs() }
 
 // literal is the nearest arrival in [kick - 10 s, kick + 2 s].
-func (r reference) literal(victim int) (best seen, ok bool) {
+func (r toldAgain) literal(victim int) (best seen, ok bool) {
 	kick := r.logins[victim].Loss.At
 	for _, s := range r.others(victim, kick.Add(-10*time.Second), kick.Add(2*time.Second)) {
 		if !ok || apart(s.arrival.At, kick) < apart(best.arrival.At, kick) {
@@ -47,7 +47,7 @@ func (r reference) literal(victim int) (best seen, ok bool) {
 
 // impossible says whether what a victim and another say of themselves excludes
 // that the other displaced it.
-func (r reference) impossible(victim int, s seen) bool {
+func (r toldAgain) impossible(victim int, s seen) bool {
 	v := r.logins[victim]
 	for _, own := range v.Arrivals {
 		if own.Seq < v.Loss.Seq && own.At.After(s.arrival.At) {
@@ -59,7 +59,7 @@ func (r reference) impossible(victim int, s seen) bool {
 }
 
 // displacer is the literal one where there is no doubt.
-func (r reference) displacer(victim int) (best seen, ok bool) {
+func (r toldAgain) displacer(victim int) (best seen, ok bool) {
 	best, ok = r.literal(victim)
 	if !ok || r.impossible(victim, best) {
 		return seen{}, false
@@ -90,7 +90,7 @@ func (r reference) displacer(victim int) (best seen, ok bool) {
 }
 
 // attribution is the first that fits.
-func (r reference) attribution(victim int) string {
+func (r toldAgain) attribution(victim int) string {
 	by, ok := r.displacer(victim)
 	v := r.logins[victim].Loss
 	if !ok || v.DeviceID == "" || by.arrival.DeviceID == "" {
@@ -125,7 +125,7 @@ func (r reference) attribution(victim int) string {
 }
 
 // back is the next Logined after a loss.
-func (r reference) back(victim int) (ms int64, ok bool) {
+func (r toldAgain) back(victim int) (ms int64, ok bool) {
 	v := r.logins[victim]
 	for _, l := range r.logins {
 		for _, a := range l.Arrivals {
@@ -198,7 +198,7 @@ func TestReturnsAgainstTheContract(t *testing.T) {
 }
 
 func checkReturns(t *testing.T, seed int64, logins []projections.UserLogin, said map[string]int) {
-	r := reference{logins}
+	r := toldAgain{logins}
 	got := projections.Returns(logins)
 	for i, l := range logins {
 		at := slices.IndexFunc(got, func(r projections.Return) bool { return r.SetID == l.SetID && r.LoginNo == l.No })

@@ -36,8 +36,8 @@ type userLosses struct {
 // what may change a row of returns: a loss that is new, changed or gone; somebody
 // coming in between a loss and the return; a late or doubled event, which may
 // change anything. Losses are few and most users have none, so one look for the
-// whole batch finds them. Whoever is not found has no loss yet that is committed,
-// and in one partition at a time there is no other; see settleReturns for two.
+// whole batch finds them. A user's events stand in one partition, whose batches
+// follow each other, so no loss is on its way unseen.
 func markReturns(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored, marks map[dirtyKey]bool) error {
 	l := lossesOf(sets, facts)
 	for _, row := range l.put {
@@ -129,7 +129,7 @@ func (l *userLosses) look(ctx context.Context, tx pgx.Tx, marks map[dirtyKey]boo
 	if len(users) == 0 {
 		return nil
 	}
-	rows, err := tx.Query(ctx, rmSQL(touchedLosses), hashes, from, to, displaces)
+	rows, err := tx.Query(ctx, touchedLosses, hashes, from, to, displaces)
 	if err != nil {
 		return err
 	}
@@ -144,10 +144,10 @@ func (l *userLosses) look(ctx context.Context, tx pgx.Tx, marks map[dirtyKey]boo
 func (l *userLosses) write(ctx context.Context, tx pgx.Tx) error {
 	if len(l.drop) > 0 {
 		hashes, sets, nos, _, _ := lossColumns(l.drop)
-		_, err := tx.Exec(ctx, rmSQL(`
+		_, err := tx.Exec(ctx, `
 DELETE FROM rm.losses l
 USING unnest($1::uuid[], $2::bigint[], $3::int[]) AS g(who, set_id, login_no)
-WHERE l.who = g.who AND l.set_id = g.set_id AND l.login_no = g.login_no`), hashes, sets, nos)
+WHERE l.who = g.who AND l.set_id = g.set_id AND l.login_no = g.login_no`, hashes, sets, nos)
 		if err != nil {
 			return err
 		}
@@ -156,10 +156,10 @@ WHERE l.who = g.who AND l.set_id = g.set_id AND l.login_no = g.login_no`), hashe
 		return nil
 	}
 	hashes, sets, nos, since, ended := lossColumns(l.put)
-	_, err := tx.Exec(ctx, rmSQL(`
+	_, err := tx.Exec(ctx, `
 INSERT INTO rm.losses (who, set_id, login_no, since, ended_at)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::timestamptz[], $5::timestamptz[])
-ON CONFLICT (who, set_id, login_no) DO UPDATE SET since = EXCLUDED.since, ended_at = EXCLUDED.ended_at`), hashes, sets, nos, since, ended)
+ON CONFLICT (who, set_id, login_no) DO UPDATE SET since = EXCLUDED.since, ended_at = EXCLUDED.ended_at`, hashes, sets, nos, since, ended)
 	return err
 }
 
@@ -177,14 +177,11 @@ func lossColumns(rows [][]any) (hashes [][16]byte, sets []int64, nos []int, sinc
 // settleReturns works out what became of one user after each loss, from the
 // facts of all their sessions.
 func settleReturns(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
-	if err := waitForOtherGenerations(ctx, tx); err != nil {
-		return err
-	}
 	logins, err := userLogins(ctx, tx, k)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, rmSQL(`DELETE FROM rm.returns WHERE user_id = $1 AND app_id = $2`), k.key, k.app); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM rm.returns WHERE user_id = $1 AND app_id = $2`, k.key, k.app); err != nil {
 		return err
 	}
 	var rows [][]any
@@ -194,25 +191,10 @@ func settleReturns(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
 			ifAny(r.DisplacedBySet != 0, r.DisplacedBySet), ifAny(r.DisplacedBySet != 0, r.DisplacedByNo),
 		})
 	}
-	_, err = tx.CopyFrom(ctx, pgx.Identifier{projections.Schema(), "returns"}, columns(`set_id login_no app_id user_id ended_at ended_by
+	_, err = tx.CopyFrom(ctx, pgx.Identifier{"rm", "returns"}, columns(`set_id login_no app_id user_id ended_at ended_by
 		back_at relogin_after_ms attribution displaced_by_set_id displaced_by_login_no`), pgx.CopyFromRows(rows))
 	if err != nil {
 		return fmt.Errorf("write returns: %w", err)
-	}
-	return nil
-}
-
-// waitForOtherGenerations lets running batches commit where a user's events
-// stand in two generations: a batch that looked for losses before one of another
-// generation was committed has marked nothing, so its facts must be read now.
-func waitForOtherGenerations(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `
-SELECT FROM roomtrail.positions p
-WHERE p.version = $1 AND EXISTS (SELECT FROM roomtrail.positions o WHERE o.version = p.version AND o.generation <> p.generation)
-ORDER BY p.generation, p.partition
-FOR SHARE OF p`, projections.Version)
-	if err != nil {
-		return fmt.Errorf("wait for other generations: %w", err)
 	}
 	return nil
 }
