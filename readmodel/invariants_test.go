@@ -186,7 +186,7 @@ func (w *world) equalsTally(r *run) (string, error) {
 	for _, c := range projections.MeasureColumns {
 		named = append(named, fmt.Sprintf("('%[1]s', c.%[1]s)", c))
 	}
-	rows, err := w.side.Query(context.Background(), projections.InSchema(`
+	rows, err := w.side.Query(context.Background(), projections.InSchema(projections.Schema(), `
 SELECT c.grain || ' ' || extract(epoch FROM c.at)::bigint || ' ' || v.name, sum(v.n)::bigint
 FROM rm.counters c
 CROSS JOIN LATERAL (VALUES `+strings.Join(named, ", ")+`) v(name, n)
@@ -237,7 +237,7 @@ func TestInvariantsBite(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	exec := func(ctx context.Context, sql string, args ...any) error {
-		_, err := w.side.Exec(ctx, projections.InSchema(sql), args...)
+		_, err := w.side.Exec(ctx, projections.InSchema(projections.Schema(), sql), args...)
 		return err
 	}
 	once := false
