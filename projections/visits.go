@@ -112,7 +112,9 @@ func Visits(facts []events.Stored, logins []ClientLogin, since time.Time) (visit
 	return visits, ends, copies
 }
 
-// firstCopies keeps the first of each callback in the order of the log.
+// firstCopies keeps the first of each callback in the order of the log. What is
+// proven to be the vendor's is no copy of what is not: who has guessed what the
+// server will say must not hide it.
 func firstCopies(facts []events.Stored) (kept []events.Stored, copies []events.Ref) {
 	slices.SortFunc(facts, func(a, b events.Stored) int {
 		if a.Ref.Before(b.Ref) {
@@ -120,15 +122,16 @@ func firstCopies(facts []events.Stored) (kept []events.Stored, copies []events.R
 		}
 		return 1
 	})
-	seen := map[string]bool{}
+	seen, isProven := map[string]bool{}, map[string]bool{}
 	for i := range facts {
 		f := &facts[i]
-		if key := f.CallbackKey(); !seen[key] {
-			seen[key] = true
-			kept = append(kept, *f)
-		} else {
+		key, proven := f.CallbackKey(), f.Trust != events.TrustUnproven
+		if isProven[key] || !proven && seen[key] {
 			copies = append(copies, f.Ref)
+			continue
 		}
+		seen[key], isProven[key] = true, proven
+		kept = append(kept, *f)
 	}
 	return kept, copies
 }
