@@ -137,9 +137,10 @@ func firstCopies(facts []events.Stored) (kept []events.Stored, copies []events.R
 }
 
 // stays joins logins and logouts of the server by its name for the stay, in
-// the order of their beginning. What is not proven to be the vendor's counts
-// for nothing.
+// the order of their beginning; of several under one name the earliest counts.
+// What is not proven to be the vendor's counts for nothing.
 func stays(facts []events.Stored) []Visit {
+	slices.SortStableFunc(facts, func(a, b events.Stored) int { return a.OccurredAt.Compare(b.OccurredAt) })
 	byName := map[[3]string]*Visit{}
 	var names [][3]string
 	for i := range facts {
@@ -161,6 +162,9 @@ func stays(facts []events.Stored) []Visit {
 			v = &Visit{RoomSeq: w.RoomSeq, ServerSessionID: w.SessionID, LoginAt: began, Agreement: ServerOnly, IsImport: f.Import}
 			byName[name] = v
 			names = append(names, name)
+		}
+		if f.Kind == events.RoomLogin && v.Relogin.Known || f.Kind == events.RoomLogout && !v.LogoutAt.IsZero() {
+			continue
 		}
 		if f.Kind == events.RoomLogin {
 			v.LoginAt, v.Platform, v.Relogin = f.OccurredAt, f.Platform, known(0)
