@@ -112,7 +112,9 @@ func Visits(facts []events.Stored, logins []ClientLogin, since time.Time) (visit
 	return visits, ends, copies
 }
 
-// firstCopies keeps the first of each callback in the order of the log.
+// firstCopies keeps the first of each callback in the order of the log. What is
+// proven to be the vendor's is no copy of what is not: who has guessed what the
+// server will say must not hide it.
 func firstCopies(facts []events.Stored) (kept []events.Stored, copies []events.Ref) {
 	slices.SortFunc(facts, func(a, b events.Stored) int {
 		if a.Ref.Before(b.Ref) {
@@ -120,23 +122,25 @@ func firstCopies(facts []events.Stored) (kept []events.Stored, copies []events.R
 		}
 		return 1
 	})
-	seen := map[string]bool{}
+	seen, isProven := map[string]bool{}, map[string]bool{}
 	for i := range facts {
 		f := &facts[i]
-		if key := f.CallbackKey(); !seen[key] {
-			seen[key] = true
-			kept = append(kept, *f)
-		} else {
+		key, proven := f.CallbackKey(), f.Trust != events.TrustUnproven
+		if isProven[key] || !proven && seen[key] {
 			copies = append(copies, f.Ref)
+			continue
 		}
+		seen[key], isProven[key] = true, proven
+		kept = append(kept, *f)
 	}
 	return kept, copies
 }
 
 // stays joins logins and logouts of the server by its name for the stay, in
-// the order of their beginning. What is not proven to be the vendor's counts
-// for nothing.
+// the order of their beginning; of several under one name the earliest counts.
+// What is not proven to be the vendor's counts for nothing.
 func stays(facts []events.Stored) []Visit {
+	slices.SortStableFunc(facts, func(a, b events.Stored) int { return a.OccurredAt.Compare(b.OccurredAt) })
 	byName := map[[3]string]*Visit{}
 	var names [][3]string
 	for i := range facts {
@@ -158,6 +162,9 @@ func stays(facts []events.Stored) []Visit {
 			v = &Visit{RoomSeq: w.RoomSeq, ServerSessionID: w.SessionID, LoginAt: began, Agreement: ServerOnly, IsImport: f.Import}
 			byName[name] = v
 			names = append(names, name)
+		}
+		if f.Kind == events.RoomLogin && v.Relogin.Known || f.Kind == events.RoomLogout && !v.LogoutAt.IsZero() {
+			continue
 		}
 		if f.Kind == events.RoomLogin {
 			v.LoginAt, v.Platform, v.Relogin = f.OccurredAt, f.Platform, known(0)

@@ -141,11 +141,16 @@ func addEntries(ctx context.Context, tx pgx.Tx, logins []projections.ClientLogin
 		sets = append(sets, logins[i].SetID)
 	}
 	rows, err := tx.Query(ctx, `
-SELECT DISTINCT ON (set_id, seq) set_id, happened_at, reason = 'Reconnected'
-FROM roomtrail.events
-WHERE set_id = ANY($1) AND source = 'client' AND reason IN ('Logined', 'Reconnected')
-  AND stored_at >= (SELECT min(first_stored_at) FROM roomtrail.identities WHERE id = ANY($1))
-ORDER BY set_id, seq, generation, stream_seq`, sets)
+SELECT set_id, happened_at, reason = 'Reconnected'
+FROM (
+    SELECT DISTINCT ON (set_id, seq) set_id, seq, happened_at, reason
+    FROM roomtrail.events
+    WHERE set_id = ANY($1) AND source = 'client'
+      AND stored_at >= (SELECT min(first_stored_at) FROM roomtrail.identities WHERE id = ANY($1))
+    ORDER BY set_id, seq, generation, stream_seq
+) counted -- a later copy counts for nothing, whatever it says
+WHERE reason IN ('Logined', 'Reconnected')
+ORDER BY set_id, seq`, sets)
 	if err != nil {
 		return fmt.Errorf("load entries: %w", err)
 	}
