@@ -107,12 +107,19 @@ func lossesOf(sets []*set, facts []events.Stored) *userLosses {
 // A loss that is not worked out as it stands now is always marked again. One
 // that is has a return that later facts cannot move: facts are never taken
 // away, so the next Logined can only become an earlier one.
+// Each user is looked up by itself, whatever the planner thinks of a table that
+// grows as it is read.
 const touchedLosses = `
-SELECT DISTINCT u.no
+SELECT u.no
 FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS u(who, from_at, to_at, no)
-JOIN rm.losses l ON l.who = u.who AND l.since <= u.to_at
-LEFT JOIN rm.returns r ON r.set_id = l.set_id AND r.login_no = l.login_no AND r.ended_at = l.ended_at
-WHERE r.back_at IS NULL OR u.from_at <= r.back_at OR u.from_at <= l.ended_at + $4::interval`
+CROSS JOIN LATERAL (
+    SELECT
+    FROM rm.losses l
+    LEFT JOIN rm.returns r ON r.set_id = l.set_id AND r.login_no = l.login_no AND r.ended_at = l.ended_at
+    WHERE l.who = u.who AND l.since <= u.to_at
+      AND (r.back_at IS NULL OR u.from_at <= r.back_at OR u.from_at <= l.ended_at + $4::interval)
+    LIMIT 1
+) l`
 
 // look marks the users of whom something is told between a loss and the return.
 func (l *userLosses) look(ctx context.Context, tx pgx.Tx, marks map[dirtyKey]bool) error {
@@ -181,19 +188,16 @@ func settleReturns(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM rm.returns WHERE user_id = $1 AND app_id = $2`, k.key, k.app); err != nil {
-		return err
-	}
-	var rows [][]any
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM rm.returns WHERE user_id = $1 AND app_id = $2`, k.key, k.app)
 	for _, r := range projections.Returns(logins) {
-		rows = append(rows, []any{
+		batch.Queue(`
+INSERT INTO rm.returns (set_id, login_no, app_id, user_id, ended_at, ended_by, back_at, relogin_after_ms, attribution, displaced_by_set_id, displaced_by_login_no)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 			r.SetID, r.LoginNo, k.app, k.key, r.EndedAt, r.EndedBy, instant(r.BackAt), maybe(r.ReloginAfterMS), text(r.Attribution),
-			ifAny(r.DisplacedBySet != 0, r.DisplacedBySet), ifAny(r.DisplacedBySet != 0, r.DisplacedByNo),
-		})
+			ifAny(r.DisplacedBySet != 0, r.DisplacedBySet), ifAny(r.DisplacedBySet != 0, r.DisplacedByNo))
 	}
-	_, err = tx.CopyFrom(ctx, pgx.Identifier{"rm", "returns"}, columns(`set_id login_no app_id user_id ended_at ended_by
-		back_at relogin_after_ms attribution displaced_by_set_id displaced_by_login_no`), pgx.CopyFromRows(rows))
-	if err != nil {
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write returns: %w", err)
 	}
 	return nil
@@ -218,27 +222,11 @@ func userLogins(ctx context.Context, tx pgx.Tx, k dirtyKey) ([]projections.UserL
 
 // userFacts are what clients of one user and the monitor said, by set.
 func userFacts(ctx context.Context, tx pgx.Tx, k dirtyKey) (map[int64][]events.Stored, error) {
-	rows, err := tx.Query(ctx, `SELECT id, first_stored_at FROM roomtrail.identities WHERE user_id = $1 AND app_id = $2 AND session_id IS NOT NULL`, k.key, k.app)
-	if err != nil {
-		return nil, err
-	}
-	var ids []int64
-	first := inLong
-	var id int64
-	var stored time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&id, &stored}, func() error {
-		ids = append(ids, id)
-		if stored.Before(first) {
-			first = stored
-		}
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	rows, err = tx.Query(ctx, `
+	rows, err := tx.Query(ctx, `
 SELECT `+readColumns+`
-FROM roomtrail.events
-WHERE set_id = ANY($1) AND stored_at >= $2 AND source IN ('client', 'monitor')`, ids, first)
+FROM roomtrail.identities i
+JOIN roomtrail.events e ON e.set_id = i.id AND e.stored_at >= i.first_stored_at
+WHERE i.user_id = $1 AND i.app_id = $2 AND i.session_id IS NOT NULL AND e.source IN ('client', 'monitor')`, k.key, k.app)
 	if err != nil {
 		return nil, err
 	}

@@ -256,3 +256,45 @@ LEFT JOIN roomtrail.identities o ON o.id = r.displaced_by_set_id`)
 	}
 	return out
 }
+
+// A batch of another generation that is about to commit may tell of a user whose
+// loss it could not see: it is waited for.
+func TestReturnsAcrossGenerations(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	owner, reader := readmodeltest.Database(t)
+	m := readmodeltest.Open(t, owner)
+	readmodeltest.Apply(t, m, speak("u", "v", "A", word{0, events.Logining}, word{1, events.Logined}, word{60, events.KickOut}), 0)
+	at, err := m.Claim(ctx, 2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(ctx, owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "BEGIN; SELECT FROM roomtrail.positions WHERE generation = 2 FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	hasty, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	if n, err := m.Settle(hasty); err == nil {
+		t.Errorf("%d marks are settled while a batch of the other generation runs", n)
+	}
+	if _, err := conn.Exec(ctx, "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, m)
+	other := speak("u", "o", "B", word{59, events.Logining}, word{59.9, events.Logined})
+	for i := range other {
+		other[i].Ref = events.Ref{Generation: 2, Seq: uint64(i + 1)}
+	}
+	if _, err := m.Apply(ctx, at, events.Batch{Facts: other}); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, m)
+	if got, want := kicks(t, reader), "v: other_device by o 1 room of o B web, back <nil>\n"; got != want {
+		t.Errorf("got %s want %s", got, want)
+	}
+}
