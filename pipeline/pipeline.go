@@ -176,7 +176,7 @@ func (p *Pipeline) startRunners(ctx context.Context) (err error) {
 		host, _ := os.Hostname()
 		owner = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), randomHex(4))
 	}
-	if p.model, err = readmodel.Open(ctx, p.databaseURL, readmodel.Config{Owner: owner}); err != nil {
+	if p.model, err = readmodel.Open(ctx, p.databaseURL, readmodel.Config{Owner: owner, Lease: p.config.Lease}); err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))

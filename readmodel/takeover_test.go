@@ -2,10 +2,8 @@ package readmodel_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -41,34 +39,6 @@ func stored(facts []events.Stored) []events.Stored {
 		out[i].Digest = events.Digest(events.Encode(&out[i].Event))
 	}
 	return out
-}
-
-// lines is a view's rows as text, in an order of their own.
-func lines(t testing.TB, rows []projectionstest.Row) []string {
-	t.Helper()
-	out := make([]string, 0, len(rows))
-	for _, row := range rows {
-		text, err := json.Marshal(row)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, string(text))
-	}
-	slices.Sort(out)
-	return out
-}
-
-// same compares all views of two databases, but for that of the pipeline.
-func same(t testing.TB, got, want map[string][]projectionstest.Row) {
-	t.Helper()
-	for _, view := range slices.Sorted(maps.Keys(want)) {
-		if view == "pipeline_status" {
-			continue
-		}
-		if g, w := lines(t, got[view]), lines(t, want[view]); !slices.Equal(g, w) {
-			t.Errorf("%s: %d rows that are not the %d of the fold of all events", view, len(g), len(w))
-		}
-	}
 }
 
 const shortLease = 400 * time.Millisecond
@@ -168,7 +138,7 @@ func TestAFrozenOwnerWritesNothing(t *testing.T) {
 				t.Errorf("%+v; want %d facts, all by the second", found, len(facts))
 			}
 			settle(t, two)
-			same(t, views(t, reader, now), whole(t, facts, now))
+			projectionstest.Same(t, views(t, reader, now), whole(t, facts, now))
 		})
 	}
 }

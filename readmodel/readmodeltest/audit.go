@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,7 +24,7 @@ func Audit(t testing.TB, ownerURL string) {
 	sql := `
 CREATE TABLE public.noted (
     id bigserial PRIMARY KEY, xid xid8 DEFAULT pg_current_xact_id(), who text DEFAULT current_setting('roomtrail.who', true),
-    what text, generation int, partition int, seq bigint);
+    what text, generation int, partition int, seq bigint, at timestamptz DEFAULT clock_timestamp());
 CREATE INDEX ON public.noted (what, generation, partition, id);
 CREATE INDEX ON public.noted (xid);
 CREATE FUNCTION public.note_position() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -48,7 +49,7 @@ BEGIN
 END $$;
 CREATE TRIGGER note AFTER UPDATE ON roomtrail.positions FOR EACH ROW EXECUTE FUNCTION public.note_position();
 CREATE TRIGGER note AFTER INSERT ON roomtrail.events FOR EACH ROW EXECUTE FUNCTION public.note_fact();`
-	for _, table := range []string{"logins", "interruptions", "marks"} {
+	for _, table := range []string{"logins", "interruptions"} {
 		sql += fmt.Sprintf(`
 CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON %s.%s FOR EACH STATEMENT EXECUTE FUNCTION public.note_rows();`, projections.Schema(), table)
 	}
@@ -59,7 +60,10 @@ CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON %s.%s FOR EACH STATEMENT
 }
 
 // Audited is what an audit has found.
-type Audited struct{ Claims, Owners, Moves, Facts int }
+type Audited struct {
+	Claims, Owners, Moves, Facts int
+	LongestPause                 time.Duration // between two moves of a partition
+}
 
 // CheckAudit fails where somebody has written who did not hold the newest
 // claim, or written without moving the position, or moved it over what is not
@@ -97,6 +101,13 @@ SELECT coalesce(sum(p.seq), 0) - (SELECT count(*) FROM public.noted WHERE what =
 SELECT count(*) FILTER (WHERE what = 'claim'), count(DISTINCT who) FILTER (WHERE what = 'move'),
        count(*) FILTER (WHERE what = 'move'), count(*) FILTER (WHERE what = 'fact') FROM public.noted`).
 		Scan(&found.Claims, &found.Owners, &found.Moves, &found.Facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = conn.QueryRow(context.Background(), `
+SELECT coalesce(max(at - before), '0') FROM (
+    SELECT at, lag(at) OVER (PARTITION BY generation, partition ORDER BY id) AS before FROM public.noted WHERE what = 'move') moves`).
+		Scan(&found.LongestPause)
 	if err != nil {
 		t.Fatal(err)
 	}
