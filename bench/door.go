@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -88,9 +89,10 @@ func (s *stand) compare(ctx context.Context, turn time.Duration, perRequest int,
 
 const writeKey = "bench-write-key"
 
-// stand is a door that is open, and a second log like the one behind it.
+// stand is a door that is open, and a second log on a server like the one
+// behind it.
 type stand struct {
-	server          *embedded.NATS
+	server, limit   *embedded.NATS
 	conn, limitConn *nats.Conn
 	log, limitLog   *eventlog.Log
 	js              jetstream.JetStream
@@ -99,9 +101,6 @@ type stand struct {
 	clients         []*client
 }
 
-// limitGeneration sets the streams of the limit apart from the door's.
-const limitGeneration = 2
-
 func openStand(ctx context.Context, dir string) (_ *stand, err error) {
 	s := &stand{}
 	defer func() {
@@ -109,7 +108,10 @@ func openStand(ctx context.Context, dir string) (_ *stand, err error) {
 			s.close()
 		}
 	}()
-	if s.server, err = embedded.StartNATS(embedded.NATSConfig{Dir: dir}); err != nil {
+	if s.server, err = embedded.StartNATS(embedded.NATSConfig{Dir: filepath.Join(dir, "door")}); err != nil {
+		return nil, err
+	}
+	if s.limit, err = embedded.StartNATS(embedded.NATSConfig{Dir: filepath.Join(dir, "limit")}); err != nil {
 		return nil, err
 	}
 	maxBytes := min(10<<30, s.server.MaxStore()*9/20)
@@ -119,10 +121,10 @@ func openStand(ctx context.Context, dir string) (_ *stand, err error) {
 	if s.log, err = eventlog.Open(ctx, s.conn, eventlog.Config{MaxBytes: maxBytes}); err != nil {
 		return nil, err
 	}
-	if s.limitConn, err = s.server.Connect(); err != nil {
+	if s.limitConn, err = s.limit.Connect(); err != nil {
 		return nil, err
 	}
-	if s.limitLog, err = eventlog.Open(ctx, s.limitConn, eventlog.Config{Generation: limitGeneration, MaxBytes: maxBytes}); err != nil {
+	if s.limitLog, err = eventlog.Open(ctx, s.limitConn, eventlog.Config{MaxBytes: maxBytes}); err != nil {
 		return nil, err
 	}
 	if s.js, err = jetstream.New(s.limitConn); err != nil {
@@ -156,8 +158,10 @@ func (s *stand) close() {
 			c.Close()
 		}
 	}
-	if s.server != nil {
-		s.server.Close()
+	for _, server := range []*embedded.NATS{s.server, s.limit} {
+		if server != nil {
+			server.Close()
+		}
 	}
 }
 
@@ -180,7 +184,7 @@ func limitBatches(now time.Time) ([][]*nats.Msg, error) {
 		e.Trust = events.TrustPublic
 		e.SetSentAt(now)
 		batches[i/limitBatch] = append(batches[i/limitBatch], &nats.Msg{
-			Subject: eventlog.Subject(limitGeneration, 0, &e),
+			Subject: eventlog.Subject(1, 0, &e),
 			Header:  nats.Header{events.SchemaHeader: {events.SchemaVersion}},
 			Data:    events.Encode(&e),
 		})

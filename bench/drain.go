@@ -58,7 +58,7 @@ func (b *bench) drain(ctx context.Context, r *report) (row, error) {
 // compare drains n events and writes the same facts with the least effort, by
 // turns.
 func (d *drainStand) compare(ctx context.Context, n int, out *row) error {
-	reader := d.log.Reader(0, time.Second)
+	reader := d.log.Reader(1, 0, time.Second)
 	reads := &turnstile{log: reader}
 	defer func() {
 		reads.mu.Lock() // a read ahead may be under way after a fault

@@ -238,7 +238,7 @@ FROM verdict`, spikeEnded, spikeGaveUp, spikeUsers, spikeRate, column)
 var staleSQL = fmt.Sprintf(`
 WITH behind AS (
   SELECT max(CASE
-    WHEN lag_seconds > %d OR state <> 'running' THEN GREATEST(lag_seconds, 1)
+    WHEN lag_seconds > %d OR state IN ('stopped', 'halted') THEN GREATEST(lag_seconds, 1)
     ELSE 0
   END) AS seconds
   FROM pipeline_status

@@ -39,7 +39,7 @@ func pipelinePanels() []panel {
 
 func runnerStates() dashboard.ValueMapping {
 	options := map[string]dashboard.ValueMappingResult{}
-	for name, colour := range map[string]string{"running": colourText, "stopped": colourWarn, "halted": colourBad} {
+	for name, colour := range map[string]string{"running": colourText, "waiting": colourText, "done": colourText, "stopped": colourWarn, "halted": colourBad} {
 		options[name] = dashboard.ValueMappingResult{Text: &name, Color: &colour}
 	}
 	return dashboard.ValueMapping{ValueMap: &dashboard.ValueMap{
@@ -52,7 +52,7 @@ const lagSQL = `
 SELECT
   max(lag_seconds) AS "lag",
   format('%s events, %s of %s partitions running',
-    COALESCE(sum(lag_events), 0), count(*) FILTER (WHERE state = 'running'), count(*)) AS "counts"
+    COALESCE(sum(lag_events), 0), count(*) FILTER (WHERE state = 'running'), count(*) FILTER (WHERE state <> 'done')) AS "counts"
 FROM pipeline_status
 WHERE live`
 

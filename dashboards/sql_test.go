@@ -249,6 +249,7 @@ func TestStaleFiguresAreNoticed(t *testing.T) {
 		{"all applied", "(0, true, 'running'), (3, true, 'running')", 0},
 		{"one partition waits", "(0, true, 'running'), (121, true, 'running')", 121},
 		{"only a rebuild is behind", "(1, true, 'running'), (5000, false, 'running')", 0},
+		{"an old generation is done, a new one waits", "(0, true, 'done'), (0, true, 'running'), (NULL, true, 'waiting')", 0},
 		{"a partition without a runner", "(0, true, 'running'), (0, true, 'stopped')", 1},
 	} {
 		exec(t, conn, `TRUNCATE pipeline_status`)

@@ -29,19 +29,42 @@ var ErrUnknown = errors.New("the log did not answer")
 
 // Append makes events durable: nil means that the server has acknowledged all
 // of them. After any error some may be stored; they may all be sent again.
+// What a generation does not take goes to the next one, if there is one by now.
 func (l *Log) Append(ctx context.Context, list []events.Event) error {
-	if len(list) == 0 {
-		return nil
+	n := len(list)
+	for len(list) > 0 {
+		to := l.now.Load()
+		failed, err := to.append(ctx, list)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("append %d events: %w", n, err)
+		}
+		moved, lookErr := l.follow(ctx, to, err)
+		if lookErr != nil {
+			return fmt.Errorf("append %d events: %w", n, errors.Join(err, lookErr))
+		}
+		if !moved {
+			return fmt.Errorf("append %d events: %w", n, err)
+		}
+		list = failed
 	}
-	requests := make([]*request, l.config.Partitions)
+	return nil
+}
+
+// append hands events to the writers and waits for all of them. With an error
+// it returns the events of the partitions that failed.
+func (g *written) append(ctx context.Context, list []events.Event) (failed []events.Event, first error) {
+	requests := make([]*request, g.partitions)
 	for i := range list {
 		e := &list[i]
-		p := events.Partition(e.Bucket(), l.config.Partitions)
+		p := events.Partition(e.Bucket(), g.partitions)
 		if requests[p] == nil {
 			requests[p] = &request{done: make(chan error, 1)}
 		}
 		requests[p].messages = append(requests[p].messages, &nats.Msg{
-			Subject: Subject(l.config.Generation, p, e),
+			Subject: Subject(g.generation, p, e),
 			Header:  nats.Header{events.SchemaHeader: {events.SchemaVersion}},
 			Data:    events.Encode(e),
 		})
@@ -52,29 +75,35 @@ func (l *Log) Append(ctx context.Context, list []events.Event) error {
 		}
 		r.left = len(r.messages)
 		select {
-		case l.writers[p].in <- r:
+		case g.writers[p].in <- r:
 		case <-ctx.Done():
 			r.done <- fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
 		}
 	}
-	var first error
-	for _, r := range requests {
+	hasFailed := make([]bool, g.partitions)
+	for p, r := range requests {
 		if r == nil {
 			continue
 		}
 		select {
 		case err := <-r.done:
+			hasFailed[p] = err != nil
 			if first == nil {
 				first = err
 			}
 		case <-ctx.Done():
-			return fmt.Errorf("append %d events: %w: %w", len(list), ErrUnknown, ctx.Err())
+			return nil, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
 		}
 	}
-	if first != nil {
-		return fmt.Errorf("append %d events: %w", len(list), first)
+	if first == nil {
+		return nil, nil
 	}
-	return nil
+	for i := range list {
+		if hasFailed[events.Partition(list[i].Bucket(), g.partitions)] {
+			failed = append(failed, list[i])
+		}
+	}
+	return failed, first
 }
 
 // request is one caller's events for one partition.
@@ -204,14 +233,19 @@ func (w *writer) send(batch []*nats.Msg) error {
 	return nil
 }
 
+// Codes of the server.
+const (
+	codeStreamFull = jetstream.ErrorCode(10077) // the stream's limit
+	codeNoStorage  = jetstream.ErrorCode(10047) // the server's storage is used up
+)
+
 // explain tells a full log from one whose answer is unknown.
 func explain(err error) error {
 	if err == nil {
 		return nil
 	}
 	var api *jetstream.APIError
-	// 10077: the stream's limit; 10047: the server's storage is used up.
-	if errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10047) {
+	if errors.As(err, &api) && (api.ErrorCode == codeStreamFull || api.ErrorCode == codeNoStorage) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnknown, err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,15 +16,14 @@ import (
 	"roomtrail/events"
 )
 
-// Config is how the log is opened. The zero value is the embedded default:
-// generation 1 with one partition of one replica.
+// Config is how the log is opened. The zero value is the embedded default: one
+// partition of one replica.
 type Config struct {
-	Generation int // 0 means 1
-	Partitions int // 0 means as many as the log has, or NewPartitions
-	// NewPartitions is how many a new log gets; 0 means 1.
-	NewPartitions int
-	MaxBytes      int64 // of each partition; 0 means 10 GiB
-	Replicas      int   // 0 means 1
+	// Partitions is how many a new log gets; 0 means 1. One that exists has
+	// its own number, which Repartition changes.
+	Partitions int
+	MaxBytes   int64 // of each partition; 0 means 10 GiB
+	Replicas   int   // 0 means 1
 	// Linger is how long a writer gathers events before it sends; 0 means 2 ms.
 	Linger time.Duration
 	// Timeout is how long an acknowledgement may take; 0 means 5 s.
@@ -30,8 +31,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Generation = max(c.Generation, 1)
-	c.NewPartitions = max(c.NewPartitions, 1)
+	c.Partitions = max(c.Partitions, 1)
 	c.Replicas = max(c.Replicas, 1)
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 10 << 30
@@ -45,11 +45,21 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Log is one generation of partitions.
+// Log is all generations of partitions; events go to the newest.
 type Log struct {
-	js      jetstream.JetStream
-	config  Config
-	writers []*writer
+	js     jetstream.JetStream
+	config Config
+	now    atomic.Pointer[written]
+
+	mu     sync.Mutex // of who changes now
+	before []*written // that were written to; callers may still wait for them
+	looked time.Time  // when a newer generation was last looked for
+}
+
+// written is a generation with its writers, one for each partition.
+type written struct {
+	generation, partitions int
+	writers                []*writer
 }
 
 // StreamName is the stream of a partition (contract 3).
@@ -57,81 +67,58 @@ func StreamName(generation, partition int) string {
 	return fmt.Sprintf("ROOM_EVENTS_%d_%d", generation, partition)
 }
 
+// subjects are what a partition takes until it is retired.
+func subjects(generation, partition int) string {
+	return fmt.Sprintf("room.events.%d.%d.>", generation, partition)
+}
+
 const partitionsKey = "roomtrail-partitions"
 
-// Open makes the streams where they are missing and checks those that exist:
-// their settings are part of what is promised.
+// Open makes a new log where there is none and checks one that exists: the
+// settings of its streams are part of what is promised.
 func Open(ctx context.Context, nc *nats.Conn, config Config) (*Log, error) {
 	config = config.withDefaults()
+	if config.Partitions > events.Buckets {
+		return nil, fmt.Errorf("open log: %d partitions; want 1 to %d", config.Partitions, events.Buckets)
+	}
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(config.Timeout))
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	if config.Partitions == 0 {
-		if config.Partitions, err = existing(ctx, js, config); err != nil {
-			return nil, fmt.Errorf("open log: %w", err)
-		}
-	}
-	if config.Partitions < 1 || config.Partitions > events.Buckets {
-		return nil, fmt.Errorf("open log: %d partitions; want 1 to %d", config.Partitions, events.Buckets)
-	}
 	l := &Log{js: js, config: config}
-	for p := range config.Partitions {
-		if err := l.openStream(ctx, p); err != nil {
-			return nil, fmt.Errorf("open log: stream %s: %w", StreamName(config.Generation, p), err)
-		}
+	streams, err := l.finish(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
 	}
-	if _, err := js.Stream(ctx, StreamName(config.Generation, config.Partitions)); err == nil {
-		return nil, fmt.Errorf("open log: generation %d has more than %d partitions; their number is fixed within a generation", config.Generation, config.Partitions)
-	}
-	for range config.Partitions {
-		l.writers = append(l.writers, startWriter(js, config))
-	}
+	l.write(newestOf(streams))
 	return l, nil
 }
 
-// existing is the number of partitions that the log was made for.
-func existing(ctx context.Context, js jetstream.JetStream, config Config) (int, error) {
-	stream, err := js.Stream(ctx, StreamName(config.Generation, 0))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return config.NewPartitions, nil
+// write goes over to the generation of a stream, if it is a newer one.
+func (l *Log) write(newest stream) {
+	was := l.now.Load()
+	if was != nil {
+		if was.generation >= newest.generation {
+			return
+		}
+		l.before = append(l.before, was)
 	}
-	if err != nil {
-		return 0, err
+	w := &written{generation: newest.generation, partitions: newest.partitions}
+	for range w.partitions {
+		w.writers = append(w.writers, startWriter(l.js, l.config))
 	}
-	n, err := strconv.Atoi(stream.CachedInfo().Config.Metadata[partitionsKey])
-	if err != nil {
-		return 0, fmt.Errorf("stream %s says nothing of its partitions: it was not made by this program", StreamName(config.Generation, 0))
-	}
-	return n, nil
+	l.now.Store(w)
 }
 
-func (l *Log) openStream(ctx context.Context, p int) error {
-	want := l.streamConfig(p)
-	stream, err := l.js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = l.js.CreateStream(ctx, want)
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	info, err := stream.Info(ctx)
-	if err != nil {
-		return err
-	}
-	return check(info.Config, want)
-}
-
-func (l *Log) streamConfig(p int) jetstream.StreamConfig {
+func (l *Log) streamConfig(generation, partition, partitions int, maxBytes int64) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:        StreamName(l.config.Generation, p),
+		Name:        StreamName(generation, partition),
 		Description: "Roomtrail: every room event, append-only",
-		Subjects:    []string{fmt.Sprintf("room.events.%d.%d.>", l.config.Generation, p)},
+		Subjects:    []string{subjects(generation, partition)},
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardNew, // full means refused, not silently eaten
-		MaxBytes:    l.config.MaxBytes,
+		MaxBytes:    maxBytes,
 		MaxAge:      0,
 		MaxMsgSize:  256 << 10,
 		Replicas:    l.config.Replicas,
@@ -139,13 +126,13 @@ func (l *Log) streamConfig(p int) jetstream.StreamConfig {
 		// is no guarantee, and one duplicate in it would refuse a whole batch.
 		Duplicates:         100 * time.Millisecond,
 		AllowAtomicPublish: true,
-		Metadata:           map[string]string{partitionsKey: strconv.Itoa(l.config.Partitions)},
+		Metadata:           map[string]string{partitionsKey: strconv.Itoa(partitions)},
 	}
 }
 
-// check compares what the promises rest on; sizes and copies are the
+// check looks at what the promises rest on; sizes and copies are the
 // operator's.
-func check(got, want jetstream.StreamConfig) error {
+func check(got jetstream.StreamConfig) error {
 	switch {
 	case got.Storage != jetstream.FileStorage:
 		return fmt.Errorf("storage is %s; want file", got.Storage)
@@ -157,53 +144,64 @@ func check(got, want jetstream.StreamConfig) error {
 		return fmt.Errorf("max_age is %s; want none, else events vanish unread", got.MaxAge)
 	case !got.AllowAtomicPublish:
 		return errors.New("atomic publishing is off; want it on")
-	case got.Metadata[partitionsKey] != want.Metadata[partitionsKey]:
-		return fmt.Errorf("it was made for %s partitions, not %s; their number is fixed within a generation",
-			got.Metadata[partitionsKey], want.Metadata[partitionsKey])
 	}
 	return nil
 }
 
-// Partitions is how many there are.
-func (l *Log) Partitions() int { return l.config.Partitions }
+// Partitions is how many the generation has that is written to.
+func (l *Log) Partitions() int { return l.now.Load().partitions }
 
 // Generation is the one that is written to.
-func (l *Log) Generation() int { return l.config.Generation }
+func (l *Log) Generation() int { return l.now.Load().generation }
 
 // Close waits for what was handed to Append and stops the writers. Nothing
 // may be appended afterwards.
 func (l *Log) Close() {
-	for _, w := range l.writers {
-		close(w.in)
-		<-w.done
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range append(l.before, l.now.Load()) {
+		for _, w := range g.writers {
+			close(w.in)
+			<-w.done
+		}
 	}
 }
 
 // PartitionInfo is the state of one stream.
 type PartitionInfo struct {
-	Partition       int
-	Messages, Bytes uint64
-	MaxBytes        int64
-	First, Last     uint64
-	Created         time.Time
+	Generation, Partition int
+	Partitions            int  // of its generation
+	IsRetired             bool // nothing is appended to it any more
+	Messages, Bytes       uint64
+	MaxBytes              int64 // 0 where it is retired
+	First, Last           uint64
+	Created               time.Time
 }
 
-// Info asks the server for the state of every partition.
+// Info asks the server for the state of every partition of every generation,
+// in order.
 func (l *Log) Info(ctx context.Context) ([]PartitionInfo, error) {
-	var out []PartitionInfo
-	for p := range l.config.Partitions {
-		name := StreamName(l.config.Generation, p)
-		stream, err := l.js.Stream(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("ask stream %s: %w", name, err)
-		}
-		i := stream.CachedInfo()
-		out = append(out, PartitionInfo{
-			Partition: p, Messages: i.State.Msgs, Bytes: i.State.Bytes, MaxBytes: i.Config.MaxBytes,
-			First: i.State.FirstSeq, Last: i.State.LastSeq, Created: i.Created,
-		})
+	streams, err := l.list(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the log: %w", err)
 	}
-	return out, nil
+	return infos(streams), nil
+}
+
+func infos(streams []stream) []PartitionInfo {
+	out := make([]PartitionInfo, 0, len(streams))
+	for _, s := range streams {
+		i := PartitionInfo{
+			Generation: s.generation, Partition: s.partition, Partitions: s.partitions, IsRetired: s.isRetired,
+			Messages: s.info.State.Msgs, Bytes: s.info.State.Bytes, MaxBytes: s.info.Config.MaxBytes,
+			First: s.info.State.FirstSeq, Last: s.info.State.LastSeq, Created: s.info.Created,
+		}
+		if i.IsRetired {
+			i.MaxBytes = 0
+		}
+		out = append(out, i)
+	}
+	return out
 }
 
 // Subject is where an event is published (contract 3), so that any NATS

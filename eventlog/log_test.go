@@ -72,7 +72,7 @@ func TestWhatIsAppendedIsReadInOrderOncePerPartition(t *testing.T) {
 			wg.Wait()
 			seen := map[string]int{}
 			for p := range partitions {
-				r := log.Reader(p, 50*time.Millisecond)
+				r := log.Reader(1, p, 50*time.Millisecond)
 				defer r.Close()
 				facts := readAll(t, r, 1, p, 500)
 				if partitions == 4 && len(facts) < 300 {
@@ -108,7 +108,7 @@ func TestAFullLogRefusesAndKeepsTheOldest(t *testing.T) {
 	if err := log.Append(bg, some(1, "single")); err != nil && !errors.Is(err, eventlog.ErrFull) {
 		t.Errorf("a single event gives %v; want ErrFull", err)
 	}
-	r := log.Reader(0, 50*time.Millisecond)
+	r := log.Reader(1, 0, 50*time.Millisecond)
 	defer r.Close()
 	if first := readAll(t, r, 1, 0, 5000)[0]; first.SessionID != "0" {
 		t.Errorf("the oldest event is of session %s", first.SessionID)
@@ -142,7 +142,7 @@ func TestNoAnswerIsUnknownNotFailed(t *testing.T) {
 // positionAt is where a reader stands after seq messages.
 func positionAt(t testing.TB, log *eventlog.Log, seq int) events.Position {
 	t.Helper()
-	r := log.Reader(0, 100*time.Millisecond)
+	r := log.Reader(1, 0, 100*time.Millisecond)
 	defer r.Close()
 	batch, err := r.Read(bg, events.Position{Generation: 1}, seq)
 	if err != nil || len(batch.Facts) != seq {
@@ -201,7 +201,7 @@ func TestReadersHalt(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.damage(t, js, stream, &at)
-			r := log.Reader(0, 100*time.Millisecond)
+			r := log.Reader(1, 0, 100*time.Millisecond)
 			defer r.Close()
 			var halt *events.HaltError
 			for i := 0; i < 3 && halt == nil; i++ { // a hole shows when it is reached
@@ -235,7 +235,7 @@ func TestWhatCannotBeDecodedIsReturnedWhole(t *testing.T) {
 	if err := log.Append(bg, some(1, "s")); err != nil {
 		t.Fatal(err)
 	}
-	r := log.Reader(0, 100*time.Millisecond)
+	r := log.Reader(1, 0, 100*time.Millisecond)
 	defer r.Close()
 	facts := readAll(t, r, 1, 0, 10)
 	if len(facts) != 2 || facts[0].Err == nil || string(facts[0].Raw) != "garbage" || facts[1].Err != nil {
@@ -245,23 +245,37 @@ func TestWhatCannotBeDecodedIsReturnedWhole(t *testing.T) {
 
 func TestOpenChecksWhatThePromisesRestOn(t *testing.T) {
 	t.Parallel()
-	nc := eventlogtest.Server(t)
-	eventlogtest.Open(t, nc, eventlog.Config{Partitions: 2})
-	for _, n := range []int{1, 3} {
-		if _, err := eventlog.Open(bg, nc, eventlog.Config{Partitions: n, MaxBytes: 1 << 20}); err == nil || !strings.Contains(err.Error(), "fixed within a generation") {
-			t.Errorf("opened with %d partitions: %v", n, err)
-		}
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = js.CreateStream(bg, jetstream.StreamConfig{Name: eventlog.StreamName(2, 0), Subjects: []string{"room.events.2.0.>"}, Discard: jetstream.DiscardOld})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := eventlog.Open(bg, nc, eventlog.Config{Generation: 2, Partitions: 1, MaxBytes: 1 << 20}); err == nil || !strings.Contains(err.Error(), "discard") {
-		t.Errorf("opened a log that eats its oldest: %v", err)
+	for what, c := range map[string]struct {
+		spoil func(*jetstream.StreamConfig)
+		want  string
+	}{
+		"a log that eats its oldest":   {func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard"},
+		"a log that forgets":           {func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age"},
+		"a stream of somebody else":    {func(c *jetstream.StreamConfig) { c.Metadata = nil }, "not made by this program"},
+		"a number that is not theirs":  {func(c *jetstream.StreamConfig) { c.Metadata["roomtrail-partitions"] = "3" }, "fixed within a generation"},
+		"one partition more than told": {func(c *jetstream.StreamConfig) { c.Metadata["roomtrail-partitions"] = "1" }, "fixed within a generation"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			nc := eventlogtest.Server(t)
+			eventlogtest.Open(t, nc, eventlog.Config{Partitions: 2})
+			js, err := jetstream.New(nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stream, err := js.Stream(bg, eventlog.StreamName(1, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := stream.CachedInfo().Config
+			c.spoil(&config)
+			if _, err := js.UpdateStream(bg, config); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := eventlog.Open(bg, nc, eventlog.Config{MaxBytes: 1 << 20}); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("opened: %v; want an error of %q", err, c.want)
+			}
+		})
 	}
 }
 

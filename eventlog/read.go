@@ -22,20 +22,20 @@ const gather = 25 * time.Millisecond
 
 // Reader reads one partition in order. It is not safe for concurrent use.
 type Reader struct {
-	log       *Log
-	partition int
-	wait      time.Duration // for the first message of a batch
-	messages  jetstream.MessagesContext
-	next      uint64 // sequence the iterator will give next
-	created   time.Time
-	checked   time.Time
-	last      uint64 // last sequence known in the stream
+	log                   *Log
+	generation, partition int
+	wait                  time.Duration // for the first message of a batch
+	messages              jetstream.MessagesContext
+	next                  uint64 // sequence the iterator will give next
+	created               time.Time
+	checked               time.Time
+	last                  uint64 // last sequence known in the stream
 }
 
-// Reader returns a reader of a partition. A Read waits at most wait for the
-// first message.
-func (l *Log) Reader(partition int, wait time.Duration) *Reader {
-	return &Reader{log: l, partition: partition, wait: wait}
+// Reader returns a reader of a partition of a generation. A Read waits at most
+// wait for the first message.
+func (l *Log) Reader(generation, partition int, wait time.Duration) *Reader {
+	return &Reader{log: l, generation: generation, partition: partition, wait: wait}
 }
 
 // Read returns up to limit facts that follow the position. It halts where the
@@ -101,7 +101,7 @@ func (r *Reader) Read(ctx context.Context, after events.Position, limit int) (ev
 	return batch, nil
 }
 
-func (r *Reader) name() string { return StreamName(r.log.config.Generation, r.partition) }
+func (r *Reader) name() string { return StreamName(r.generation, r.partition) }
 
 // fact reads one message; its place must be the next one.
 func (r *Reader) fact(m jetstream.Msg) (f events.Stored, pending uint64, err error) {
@@ -119,7 +119,7 @@ func (r *Reader) fact(m jetstream.Msg) (f events.Stored, pending uint64, err err
 	if f.Err != nil {
 		f.Raw, f.Version = data, version
 	}
-	f.Ref = events.Ref{Generation: r.log.config.Generation, Partition: r.partition, Seq: seq}
+	f.Ref = events.Ref{Generation: r.generation, Partition: r.partition, Seq: seq}
 	f.StoredAt = meta.Timestamp.UTC().Truncate(time.Microsecond)
 	return f, meta.NumPending, nil
 }

@@ -52,12 +52,14 @@ type Readiness struct {
 
 // PartitionState is how much a partition of the log holds.
 type PartitionState struct {
-	Partition int       `json:"partition"`
-	Messages  uint64    `json:"messages"`
-	LastSeq   uint64    `json:"last_seq"`
-	Created   time.Time `json:"created"`
-	Bytes     uint64    `json:"bytes"`
-	MaxBytes  int64     `json:"max_bytes"`
+	Generation int       `json:"generation"`
+	Partition  int       `json:"partition"`
+	IsRetired  bool      `json:"retired,omitempty"` // it takes no more events
+	Messages   uint64    `json:"messages"`
+	LastSeq    uint64    `json:"last_seq"`
+	Created    time.Time `json:"created"`
+	Bytes      uint64    `json:"bytes"`
+	MaxBytes   int64     `json:"max_bytes"`
 }
 
 // Observer is told what the door did; nil functions are skipped.

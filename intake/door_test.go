@@ -92,7 +92,7 @@ func (d door) post(t testing.TB, body string) answer {
 // stored reads what the log holds.
 func (d door) stored(t testing.TB) []events.Stored {
 	t.Helper()
-	r := d.log.Reader(0, 100*time.Millisecond)
+	r := d.log.Reader(1, 0, 100*time.Millisecond)
 	defer r.Close()
 	batch, err := r.Read(context.Background(), events.Position{Generation: 1}, 10_000)
 	if err != nil {

@@ -32,7 +32,7 @@ func TestMessagesAreAppendedAsTheyAre(t *testing.T) {
 	if a := d.send(t, "POST", "/v1/messages", owner, message); a.Status != http.StatusOK || a.Accepted != 1 {
 		t.Fatalf("%+v", a)
 	}
-	r := d.log.Reader(0, time.Second)
+	r := d.log.Reader(1, 0, time.Second)
 	defer r.Close()
 	batch, err := r.Read(t.Context(), events.Position{Generation: 1}, 10)
 	if err != nil || len(batch.Facts) != 1 || !bytes.Equal(events.Encode(&batch.Facts[0].Event), message) {

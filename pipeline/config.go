@@ -39,6 +39,8 @@ type Config struct {
 	Replicas   int   // of a partition on a real server; 0: 1
 	BatchSize  int   // facts in a transaction; 0: 10 000
 
+	Lease time.Duration // of a partition that gives no sign, until another process may have it; 0: 15 s
+
 	Now    func() time.Time // the door's clock; nil: time.Now
 	Logger *slog.Logger
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"roomtrail/eventlog"
+	"roomtrail/events"
 )
 
 // Drain waits until everything that is in the log now has been applied, in both
@@ -16,8 +16,12 @@ func (p *Pipeline) Drain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ends := make([]events.Ref, 0, len(info))
+	for _, i := range info {
+		ends = append(ends, lastOf(i))
+	}
 	for {
-		behind, err := p.model.Behind(ctx, p.log.Generation(), lastSequences(info))
+		behind, err := p.model.Behind(ctx, ends)
 		if err == nil && behind == 0 {
 			if behind, err := p.model.Unsettled(ctx); err == nil && behind == 0 {
 				return p.drainSigns(ctx)
@@ -29,14 +33,6 @@ func (p *Pipeline) Drain(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("drain: %d events are not applied yet: %w", behind, waitErr), err)
 		}
 	}
-}
-
-func lastSequences(info []eventlog.PartitionInfo) map[int]uint64 {
-	last := make(map[int]uint64, len(info))
-	for _, i := range info {
-		last[i.Partition] = i.Last
-	}
-	return last
 }
 
 // drainSigns writes what this process's own door has published, where it is

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"roomtrail/events"
 	"roomtrail/intake"
 	"roomtrail/projections"
 )
@@ -31,7 +32,7 @@ type metrics struct {
 }
 
 func newMetrics() *metrics {
-	partition := []string{"partition"}
+	partition := []string{"generation", "partition"}
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -66,7 +67,7 @@ func newMetrics() *metrics {
 			Name: "roomtrail_log_bytes", Help: "Bytes that the log takes.",
 		}, partition),
 		room: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "roomtrail_log_max_bytes", Help: "Bytes that the log may take.",
+			Name: "roomtrail_log_max_bytes", Help: "Bytes that the log may take; 0 for a generation that takes no more events.",
 		}, partition),
 	}
 	m.registry.MustRegister(m.requests, m.events, m.bytes, m.called, m.cut, m.facts, m.failures, m.position, m.lag, m.stored, m.room,
@@ -87,17 +88,29 @@ func (m *metrics) calledBack(c intake.CallbackSeen) {
 
 func (m *metrics) hungUp(why string) { m.cut.WithLabelValues(why).Inc() }
 
-func (m *metrics) applied(partition int, o projections.Observation) {
-	p := strconv.Itoa(partition)
+func (m *metrics) applied(generation, partition int, o projections.Observation) {
+	g, p := strconv.Itoa(generation), strconv.Itoa(partition)
 	if o.Err != nil {
-		m.failures.WithLabelValues(p).Inc()
+		m.failures.WithLabelValues(g, p).Inc()
 		return
 	}
-	m.facts.WithLabelValues(p).Add(float64(o.Applied))
-	m.position.WithLabelValues(p).Set(float64(o.Position))
+	m.facts.WithLabelValues(g, p).Add(float64(o.Applied))
+	m.position.WithLabelValues(g, p).Set(float64(o.Position))
 	if o.LogLast >= o.Position {
-		m.lag.WithLabelValues(p).Set(float64(o.LogLast - o.Position))
+		m.lag.WithLabelValues(g, p).Set(float64(o.LogLast - o.Position))
 	}
+}
+
+// awaits tells how much waits in a partition whose turn has not come.
+func (m *metrics) awaits(end events.Ref) {
+	m.lag.WithLabelValues(strconv.Itoa(end.Generation), strconv.Itoa(end.Partition)).Set(float64(end.Seq))
+}
+
+// leave forgets how far a generation is that this process no longer applies.
+func (m *metrics) leave(generation int) {
+	of := prometheus.Labels{"generation": strconv.Itoa(generation)}
+	m.position.DeletePartialMatch(of)
+	m.lag.DeletePartialMatch(of)
 }
 
 // handler asks the log for its size when it is asked itself.
@@ -108,9 +121,9 @@ func (m *metrics) handler(p *Pipeline) http.Handler {
 		defer cancel()
 		if info, err := p.log.Info(ctx); err == nil {
 			for _, i := range info {
-				n := strconv.Itoa(i.Partition)
-				m.stored.WithLabelValues(n).Set(float64(i.Bytes))
-				m.room.WithLabelValues(n).Set(float64(i.MaxBytes))
+				g, n := strconv.Itoa(i.Generation), strconv.Itoa(i.Partition)
+				m.stored.WithLabelValues(g, n).Set(float64(i.Bytes))
+				m.room.WithLabelValues(g, n).Set(float64(i.MaxBytes))
 			}
 		}
 		inner.ServeHTTP(w, r)

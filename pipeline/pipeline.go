@@ -20,7 +20,6 @@ import (
 	"roomtrail/embedded"
 	"roomtrail/eventlog"
 	"roomtrail/intake"
-	"roomtrail/projections"
 	"roomtrail/readmodel"
 )
 
@@ -99,8 +98,6 @@ func (p *Pipeline) startNATS(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// A stream sets its size aside: on a small disk less than asked for.
-	c.MaxBytes = min(c.MaxBytes, p.nats.MaxStore()/int64(max(c.Partitions, 1))*9/10)
 	p.conn, err = p.nats.Connect(options...)
 	return err
 }
@@ -149,17 +146,25 @@ func (p *Pipeline) migrate(ctx context.Context) error {
 }
 
 func (p *Pipeline) openLog(ctx context.Context) (err error) {
-	fresh := 4
-	if p.nats != nil {
+	fresh := p.config.Partitions
+	switch {
+	case fresh > 0:
+	case p.nats != nil:
 		fresh = 1
+	default:
+		fresh = 4
 	}
 	p.log, err = eventlog.Open(ctx, p.conn, eventlog.Config{
-		Partitions: p.config.Partitions, NewPartitions: fresh, MaxBytes: p.config.MaxBytes, Replicas: p.config.Replicas,
+		Partitions: fresh, MaxBytes: p.partitionBytes(fresh), Replicas: p.config.Replicas,
 	})
+	if err == nil && p.config.Partitions > 0 && p.config.Partitions != p.log.Partitions() {
+		p.config.Logger.Warn("the log keeps its own number of partitions; ingest partitions changes it",
+			"asked", p.config.Partitions, "partitions", p.log.Partitions(), "generation", p.log.Generation())
+	}
 	return err
 }
 
-// startRunners applies every partition. The owner's name is stable where a
+// startRunners applies the log. The owner's name is stable where a
 // lock on the data directory proves that there is no other, so that a restart
 // need not wait for its own lease.
 func (p *Pipeline) startRunners(ctx context.Context) (err error) {
@@ -171,24 +176,12 @@ func (p *Pipeline) startRunners(ctx context.Context) (err error) {
 		host, _ := os.Hostname()
 		owner = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), randomHex(4))
 	}
-	if p.model, err = readmodel.Open(ctx, p.databaseURL, readmodel.Config{Owner: owner}); err != nil {
+	if p.model, err = readmodel.Open(ctx, p.databaseURL, readmodel.Config{Owner: owner, Lease: p.config.Lease}); err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p.stopRunners = stop
-	for n := range p.log.Partitions() {
-		reader := p.log.Reader(n, 500*time.Millisecond)
-		ahead := ReadAhead(reader)
-		runner := &projections.Runner{
-			Log: ahead, Store: p.model, Generation: p.log.Generation(), Partition: n,
-			Limit: p.config.BatchSize, Wait: wait, Observe: p.observe(n),
-		}
-		p.runners.Go(func() {
-			defer reader.Close()
-			defer ahead.Close()
-			_ = runner.Run(running) // it ends with the context alone
-		})
-	}
+	p.runners.Go(func() { p.project(running) })
 	p.runners.Go(func() { p.settle(running) })
 	return p.startSigns(running)
 }
@@ -233,27 +226,6 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// observe tells metrics and log what a runner does; an error that repeats is
-// told once a minute.
-func (p *Pipeline) observe(partition int) func(projections.Observation) {
-	var said string
-	var at time.Time
-	return func(o projections.Observation) {
-		p.metrics.applied(partition, o)
-		if o.Err == nil {
-			said = ""
-			return
-		}
-		if errors.Is(o.Err, projections.ErrOwned) {
-			return // somebody else applies it; this one stands by
-		}
-		if text := o.Err.Error(); text != said || time.Since(at) > time.Minute {
-			p.config.Logger.Error("partition is not applied", "partition", partition, "position", o.Position, "error", o.Err)
-			said, at = text, time.Now()
-		}
-	}
-}
-
 func (p *Pipeline) openDoor(ctx context.Context) (err error) {
 	if !p.config.Intake || p.config.Listen == "" {
 		return nil
@@ -279,6 +251,7 @@ func (p *Pipeline) openDoor(ctx context.Context) (err error) {
 	})
 	handler.Handle("GET /metrics", p.metrics.handler(p))
 	p.handleKeys(handler)
+	p.handlePartitions(handler)
 	p.door = intake.Server(handler)
 	p.door.TLSConfig = p.config.TLS
 	listener, err := net.Listen("tcp", p.config.Listen)

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childDir) != "" {
 		os.Exit(child())
 	}
+	if os.Getenv(childServers) != "" {
+		os.Exit(projector())
+	}
 	os.Exit(readmodeltest.Main(m))
 }
 
@@ -98,7 +101,13 @@ func (s *stack) views(t testing.TB, now time.Time) map[string][]projectionstest.
 	if err := s.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(ctx, s.reader)
+	return readViews(t, s.reader, now)
+}
+
+func readViews(t testing.TB, reader string, now time.Time) map[string][]projectionstest.Row {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, reader)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,12 +20,13 @@ func (p *Pipeline) ready(ctx context.Context) intake.Readiness {
 	}
 	for _, i := range info {
 		r.Partitions = append(r.Partitions, intake.PartitionState{
-			Partition: i.Partition, Messages: i.Messages, LastSeq: i.Last, Created: i.Created, Bytes: i.Bytes, MaxBytes: i.MaxBytes,
+			Generation: i.Generation, Partition: i.Partition, IsRetired: i.IsRetired,
+			Messages: i.Messages, LastSeq: i.Last, Created: i.Created, Bytes: i.Bytes, MaxBytes: i.MaxBytes,
 		})
 		if i.MaxBytes > 0 && i.Bytes > uint64(i.MaxBytes)/100*85 {
-			r.Log = fmt.Sprintf("partition %d is more than 85 %% full", i.Partition)
+			r.Log = fmt.Sprintf("partition %d/%d is more than 85 %% full", i.Generation, i.Partition)
 		} else if i.MaxBytes > 0 && i.Bytes > uint64(i.MaxBytes)/100*70 && r.Log == "ok" {
-			r.Log = fmt.Sprintf("partition %d is more than 70 %% full", i.Partition)
+			r.Log = fmt.Sprintf("partition %d/%d is more than 70 %% full", i.Generation, i.Partition)
 		}
 	}
 	if p.model != nil {

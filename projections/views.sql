@@ -368,8 +368,8 @@ SELECT p.version,
        p.partition,
        p.seq AS position,
        p.log_last AS stream_last_seq,
-       CASE WHEN s.state = 'running' THEN greatest(p.log_last - p.seq, 0) END AS lag_events,
-       CASE WHEN s.state <> 'running' THEN NULL
+       CASE WHEN s.state IN ('running', 'waiting', 'done') THEN greatest(p.log_last - p.seq, 0) END AS lag_events,
+       CASE WHEN s.state NOT IN ('running', 'done') THEN NULL
             WHEN p.log_last > p.seq
             THEN extract(epoch FROM roomtrail_now() - coalesce(p.applied_at, p.updated_at))::double precision
             ELSE 0 END AS lag_seconds,
@@ -381,6 +381,9 @@ FROM roomtrail.positions p
 LEFT JOIN roomtrail.read_models r USING (version)
 CROSS JOIN LATERAL (
     SELECT CASE WHEN p.halted IS NOT NULL THEN 'halted'
+                WHEN EXISTS (SELECT FROM roomtrail.positions q
+                             WHERE q.version = p.version AND q.generation > p.generation AND q.epoch > 0) THEN 'done'
+                WHEN p.epoch = 0 THEN 'waiting'
                 WHEN p.lease_until < now() THEN 'stopped'
                 ELSE 'running' END AS state
 ) s;

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"roomtrail/events"
 	"roomtrail/projections"
@@ -16,6 +17,27 @@ const insertPosition = `
 INSERT INTO roomtrail.positions (version, generation, partition)
 VALUES ($1, $2, $3)
 ON CONFLICT DO NOTHING`
+
+// Claims wait for each other, so that none overlooks another; not for long,
+// since an owner that froze within a transaction may hold the row that is wanted.
+const (
+	beginClaim = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock(hashtextextended('roomtrail claim', $1))`
+
+	errLockNotAvailable = "55P03"
+)
+
+// A session lies in one partition of each generation: while another process
+// applies another generation, this one waits for it as for its own partition.
+const otherGenerationOwned = `
+SELECT EXISTS (
+    SELECT FROM roomtrail.positions
+    WHERE version = $1 AND generation <> $2 AND owner <> $3 AND lease_until >= now())`
+
+// Whoever has applied another generation is fenced, should it only be frozen.
+const fenceOtherGenerations = `
+UPDATE roomtrail.positions
+SET epoch = epoch + 1, owner = '', lease_until = '-infinity'
+WHERE version = $1 AND generation <> $2 AND owner <> ''`
 
 // A claim raises the epoch: whoever held the one before is fenced. All times
 // are the database's.
@@ -27,23 +49,45 @@ WHERE version = $1 AND generation = $2 AND partition = $3
 RETURNING seq, coalesce(log_created, 'epoch'), coalesce(digest, '00000000-0000-0000-0000-000000000000'), epoch`
 
 // Claim makes this process the one who may commit to a partition, or returns
-// projections.ErrOwned while another's lease holds.
+// projections.ErrOwned while another's lease holds, on it or on a partition of
+// another generation.
 func (m *ReadModel) Claim(ctx context.Context, generation, partition int) (events.Position, error) {
 	p := events.Position{Generation: generation, Partition: partition}
 	m.forget() // somebody else may have written meanwhile
-	if _, err := m.pool.Exec(ctx, insertPosition, projections.Version, generation, partition); err != nil {
-		return p, fmt.Errorf("make position row: %w", err)
+	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error { return m.claim(ctx, tx, &p) })
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == errLockNotAvailable {
+		return p, projections.ErrOwned
 	}
-	err := m.pool.QueryRow(ctx, claimPosition, projections.Version, generation, partition, m.config.Owner, m.config.Lease).
+	return p, err
+}
+
+func (m *ReadModel) claim(ctx context.Context, tx pgx.Tx, p *events.Position) error {
+	if _, err := tx.Exec(ctx, beginClaim, projections.Version); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, insertPosition, projections.Version, p.Generation, p.Partition); err != nil {
+		return fmt.Errorf("make position row: %w", err)
+	}
+	var isOwned bool
+	if err := tx.QueryRow(ctx, otherGenerationOwned, projections.Version, p.Generation, m.config.Owner).Scan(&isOwned); err != nil {
+		return fmt.Errorf("ask for other generations: %w", err)
+	}
+	if isOwned {
+		return projections.ErrOwned
+	}
+	if _, err := tx.Exec(ctx, fenceOtherGenerations, projections.Version, p.Generation); err != nil {
+		return fmt.Errorf("fence other generations: %w", err)
+	}
+	err := tx.QueryRow(ctx, claimPosition, projections.Version, p.Generation, p.Partition, m.config.Owner, m.config.Lease).
 		Scan(&p.Seq, &p.LogCreated, &p.Digest, &p.Epoch)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return p, projections.ErrOwned
+		return projections.ErrOwned
 	}
 	if p.LogCreated.Unix() == 0 {
 		p.LogCreated = time.Time{}
 	}
 	p.LogCreated = p.LogCreated.UTC()
-	return p, err
+	return err
 }
 
 // Release gives up what this process has claimed, so that another need not
@@ -75,27 +119,53 @@ WHERE version = $1 AND generation = $2 AND partition = $3 AND epoch = $4`,
 	return err
 }
 
-// Behind counts the events up to the given sequences, by partition, that have
-// not been applied.
-func (m *ReadModel) Behind(ctx context.Context, generation int, last map[int]uint64) (behind uint64, err error) {
+// Applied is the last message of each partition that has been applied, of all
+// generations.
+func (m *ReadModel) Applied(ctx context.Context) ([]events.Ref, error) {
 	rows, err := m.pool.Query(ctx, `
-SELECT partition, seq FROM roomtrail.positions WHERE version = $1 AND generation = $2`, projections.Version, generation)
+SELECT generation, partition, seq FROM roomtrail.positions WHERE version = $1 ORDER BY 1, 2`, projections.Version)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (ref events.Ref, err error) {
+		var seq int64
+		err = row.Scan(&ref.Generation, &ref.Partition, &seq)
+		ref.Seq = uint64(seq)
+		return ref, err
+	})
+}
+
+// Behind counts the events up to the given ones, each the last of its
+// partition, that have not been applied.
+func (m *ReadModel) Behind(ctx context.Context, ends []events.Ref) (behind uint64, err error) {
+	type partition struct{ generation, partition int }
+	applied, err := m.Applied(ctx)
 	if err != nil {
 		return 0, err
 	}
-	at := map[int]uint64{}
-	var partition int
-	var seq int64
-	if _, err = pgx.ForEachRow(rows, []any{&partition, &seq}, func() error {
-		at[partition] = uint64(seq)
-		return nil
-	}); err != nil {
-		return 0, err
+	at := make(map[partition]uint64, len(applied))
+	for _, ref := range applied {
+		at[partition{ref.Generation, ref.Partition}] = ref.Seq
 	}
-	for p, n := range last {
-		if n > at[p] {
-			behind += n - at[p]
+	for _, end := range ends {
+		if n := at[partition{end.Generation, end.Partition}]; end.Seq > n {
+			behind += end.Seq - n
 		}
 	}
 	return behind, nil
+}
+
+// Await notes what waits in partitions whose turn has not come, so that their
+// lag can be seen. A partition that was ever claimed is left alone.
+func (m *ReadModel) Await(ctx context.Context, ends []events.Ref) error {
+	var batch pgx.Batch
+	for _, end := range ends {
+		batch.Queue(`
+INSERT INTO roomtrail.positions AS p (version, generation, partition, log_last)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (version, generation, partition) DO UPDATE
+SET log_last = excluded.log_last, updated_at = now()
+WHERE p.epoch = 0`, projections.Version, end.Generation, end.Partition, int64(end.Seq))
+	}
+	return m.pool.SendBatch(ctx, &batch).Close()
 }

@@ -3,6 +3,7 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -75,6 +76,9 @@ func open(ctx context.Context, pc *pgxpool.Config, config Config) (*ReadModel, e
 	// A commit that a crash of the server loses, it loses with its position:
 	// the facts are read again. Waiting for the disk would buy nothing.
 	pc.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
+	// A process that freezes within a transaction holds its locks; whoever takes
+	// over need not wait for it longer than for its lease.
+	pc.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(config.Lease.Milliseconds(), 10)
 	// Plans made while the tables were empty cost a factor of three and more.
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{

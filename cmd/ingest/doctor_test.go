@@ -114,7 +114,7 @@ func TestDoctorOfAnEmbeddedStack(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 	for check, want := range map[string]level{
-		"sync_interval": levelOK, "log partition 0 size": levelOK, "intake": levelNote, "Postgres version": levelOK, "schema": levelOK,
+		"sync_interval": levelOK, "log partition 1/0 size": levelOK, "intake": levelNote, "Postgres version": levelOK, "schema": levelOK,
 		"partition 1/0": levelOK, "quarantine": levelOK, "reader's password": levelOK, "embedded servers": levelNote,
 	} {
 		if got[check] != want {

@@ -46,7 +46,9 @@ func lookAtLog(ctx context.Context, natsURL, monitorURL, door string) (l logFact
 		l.Err = ready.Log
 	}
 	for _, p := range ready.Partitions {
-		l.Streams = append(l.Streams, streamFacts{Name: fmt.Sprintf("log partition %d", p.Partition), Bytes: p.Bytes, MaxBytes: p.MaxBytes})
+		if !p.IsRetired {
+			l.Streams = append(l.Streams, streamFacts{Name: fmt.Sprintf("log partition %d/%d", p.Generation, p.Partition), Bytes: p.Bytes, MaxBytes: p.MaxBytes})
+		}
 	}
 	return l
 }

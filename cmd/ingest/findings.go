@@ -83,7 +83,7 @@ type databaseFacts struct {
 
 type partitionFacts struct {
 	Name    string // generation/partition
-	State   string // running, stopped, halted
+	State   string // running, waiting, done, stopped, halted
 	Why     string // it is halted
 	Behind  int64
 	LagTime time.Duration
@@ -257,6 +257,8 @@ func (p partitionFacts) finding() finding {
 		f = finding{levelWarning, f.Check, "nobody applies it: what is shown is old", "start ingest serve with role project"}
 	case p.LagTime > lagging:
 		f = finding{levelWarning, f.Check, fmt.Sprintf("%d events and %s behind", p.Behind, p.LagTime.Round(time.Second)), "see its log for errors; if there are none, the database is too slow for what comes in"}
+	case p.State == "waiting":
+		f.Found = fmt.Sprintf("%d events wait until the generation before is applied", p.Behind)
 	case p.Behind > 0:
 		f.Found = fmt.Sprintf("%d events behind, and catching up", p.Behind)
 	}

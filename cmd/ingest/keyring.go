@@ -83,19 +83,21 @@ func onBucket(t *terminal, conn *nats.Conn, do func(keyring) error) error {
 type doorKeys struct{ url, key string }
 
 func (d *doorKeys) List(ctx context.Context) (list []credentials.Key, err error) {
-	return list, d.ask(ctx, http.MethodGet, d.url, nil, &list)
+	return list, askOwnersDoor(ctx, http.MethodGet, d.url, d.key, nil, &list)
 }
 
 func (d *doorKeys) Add(ctx context.Context, k credentials.Key) error {
-	return d.ask(ctx, http.MethodPost, d.url, k, nil)
+	return askOwnersDoor(ctx, http.MethodPost, d.url, d.key, k, nil)
 }
 
 // Revoke leaves the time to the process that does it.
 func (d *doorKeys) Revoke(ctx context.Context, _ time.Time, id string) (k credentials.Key, err error) {
-	return k, d.ask(ctx, http.MethodPost, d.url+"/"+url.PathEscape(id)+"/revoke", nil, &k)
+	return k, askOwnersDoor(ctx, http.MethodPost, d.url+"/"+url.PathEscape(id)+"/revoke", d.key, nil, &k)
 }
 
-func (d *doorKeys) ask(ctx context.Context, method, url string, send, into any) error {
+// askOwnersDoor asks what only the owner of the data directory may, with the
+// key of endpoint.json.
+func askOwnersDoor(ctx context.Context, method, url, key string, send, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	var body io.Reader
@@ -110,7 +112,7 @@ func (d *doorKeys) ask(ctx context.Context, method, url string, send, into any) 
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+d.key)
+	req.Header.Set("Authorization", "Bearer "+key)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

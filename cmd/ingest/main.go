@@ -29,6 +29,7 @@ type program struct {
 	Serve       serve       `cmd:"" help:"Take events over HTTP, keep them in JetStream, project them into Postgres."`
 	Import      importFiles `cmd:"" help:"Take in NDJSON files (plain, .gz, .zst, directories of them, or - for standard input), marked as an import."`
 	Keys        keys        `cmd:"" help:"Make, show and revoke the keys of those who send events."`
+	Partitions  partitions  `cmd:"" help:"Show the partitions of the log, or change their number: ingest partitions 4."`
 	Migrate     migrate     `cmd:"" help:"Bring the schema up, show it, or repair it after a failure."`
 	Quarantine  quarantine  `cmd:"" help:"What could not be read or projected: look at it, try it again, drop it."`
 	Status      status      `cmd:"" help:"Show the log, how far it is applied, quarantine and storage."`

@@ -32,7 +32,7 @@ type serve struct {
 	NoMigrate           bool     `env:"ROOMTRAIL_NO_MIGRATE" help:"Do not bring the schema up; fail where it does not fit."`
 	ReaderPassword      string   `env:"ROOMTRAIL_READER_PASSWORD" placeholder:"PASSWORD" help:"Password to set for the role roomtrail_reader."`
 	NATSMonitorURL      string   `name:"nats-monitor-url" env:"ROOMTRAIL_NATS_MONITOR_URL" placeholder:"URL" help:"Monitoring port of the NATS server, to verify that it flushes before it acknowledges."`
-	Partitions          int      `env:"ROOMTRAIL_PARTITIONS" placeholder:"N" help:"Partitions of a new log: 1 embedded, 4 on a real server unless set. Fixed once the log exists."`
+	Partitions          int      `env:"ROOMTRAIL_PARTITIONS" placeholder:"N" help:"Partitions of a new log: 1 embedded, 4 on a real server unless set. One that exists keeps its number, which ingest partitions changes."`
 	LogMaxBytes         int64    `env:"ROOMTRAIL_LOG_MAX_BYTES" placeholder:"N" help:"Size at which a partition refuses events (default 10 GiB)."`
 	LogReplicas         int      `env:"ROOMTRAIL_LOG_REPLICAS" placeholder:"N" help:"Copies of each partition in a NATS cluster (default 1)."`
 	doorLimits

@@ -80,9 +80,13 @@ func (s *status) showLog(t *terminal, door string) {
 	}
 	w := table.NewWriter()
 	w.SetStyle(table.StyleLight)
-	w.AppendHeader(table.Row{"partition", "events", "last", "size", "of"})
+	w.AppendHeader(table.Row{"generation", "partition", "events", "last", "size", "of"})
 	for _, p := range r.Partitions {
-		w.AppendRow(table.Row{p.Partition, p.Messages, p.LastSeq, size(int64(p.Bytes)), size(p.MaxBytes)})
+		of := size(p.MaxBytes)
+		if p.IsRetired {
+			of = "retired"
+		}
+		w.AppendRow(table.Row{p.Generation, p.Partition, p.Messages, p.LastSeq, size(int64(p.Bytes)), of})
 	}
 	fmt.Fprintf(t.stdout, "Log: %s; durability %s\n%s\n\n", r.Log, r.Durability, w.Render())
 }
