@@ -20,8 +20,10 @@ ON CONFLICT DO NOTHING`
 
 // Claims wait for each other, so that none overlooks another; not for long,
 // since an owner that froze within a transaction may hold the row that is wanted.
+// What another generation has committed must not be lost with a crash once this
+// one goes on from it, so this commit waits for the disk.
 const (
-	beginClaim = `SELECT set_config('lock_timeout', '1s', true), pg_advisory_xact_lock(hashtextextended('roomtrail claim', $1))`
+	beginClaim = `SELECT set_config('lock_timeout', '1s', true), set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock(hashtextextended('roomtrail claim', $1))`
 
 	errLockNotAvailable = "55P03"
 )

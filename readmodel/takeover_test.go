@@ -156,16 +156,6 @@ func whole(t testing.TB, facts []events.Stored, now time.Time) map[string][]proj
 	return views(t, reader, now)
 }
 
-func settle(t testing.TB, m *readmodel.ReadModel) {
-	t.Helper()
-	for n := 1; n > 0; {
-		var err error
-		if n, err = m.Settle(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // A session lies in one partition of each generation, so no two generations
 // are applied at once: a claim waits for the owners of another generation, and
 // fences them when their leases have run out.
