@@ -44,7 +44,7 @@ func TestWhicheverCallFails(t *testing.T) {
 	t.Logf("%s; %d calls", scripted(log), calm.faults.calls)
 	stride := 1
 	if testing.Short() {
-		stride = 23
+		stride = 41
 	}
 	type choice struct{ call, ending int }
 	choices := make(chan choice)
