@@ -215,7 +215,8 @@ CROSS JOIN LATERAL (
     FROM (SELECT CASE WHEN r.outcome IS NULL THEN floor(extract(epoch FROM n.now - r.started_at) * 1000)::bigint END AS age_ms) g
 ) a;
 
--- One row for each login that ended by a KickOut.
+-- One row for each login that ended by a KickOut. Who displaced it is said by the
+-- second stage: until it has, a duplicate login reads unknown.
 CREATE OR REPLACE VIEW public.kicks AS
 SELECT i.app_id,
        i.session_id,

@@ -106,9 +106,8 @@ func lossesOf(sets []*set, facts []events.Stored) *userLosses {
 
 // A loss that is not worked out as it stands now is always marked again. One
 // that is has a return that later facts cannot move: facts are never taken
-// away, so the next Logined can only become an earlier one.
-// Each user is looked up by itself, whatever the planner thinks of a table that
-// grows as it is read.
+// away, so the next Logined can only become an earlier one. Each user is
+// looked up by itself, whatever the planner thinks of a table that has grown.
 const touchedLosses = `
 SELECT u.no
 FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS u(who, from_at, to_at, no)
