@@ -52,5 +52,5 @@ func InSchema(schema, sql string) string { return rmPrefix.ReplaceAllString(sql,
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
 	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruptions", "kicks",
-	"pipeline_status", "profiles", "quarantine", "room_events", "server_visits", "sessions",
+	"pipeline_status", "profiles", "quarantine", "room_events", "server_visits", "sessions", "storms",
 }

@@ -25,6 +25,7 @@ const (
 	dirtyVisits  = "visits"  // key is a user
 	dirtyUpdates = "updates" // key is a room_seq
 	dirtyReturns = "returns" // key is a user; in all rooms
+	dirtyStorms  = "storms"  // key is a cell's number; no room
 )
 
 // settlers work a key out again from what is stored, by what is dirty. They
@@ -33,12 +34,13 @@ var settlers = map[string]func(context.Context, pgx.Tx, dirtyKey) error{
 	dirtyVisits:  settleVisits,
 	dirtyUpdates: settleUpdates,
 	dirtyReturns: settleReturns,
+	dirtyStorms:  settleStorms,
 }
 
 // markDirty marks what the batch changes: visits of users whom the server spoke
 // of, or whose clients did in an app that has callbacks; numbers of rooms; users
-// who have lost a login.
-func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored) error {
+// who have lost a login; cells in which interruptions began, or had begun before.
+func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored, before []was) error {
 	marks := map[dirtyKey]bool{}
 	updates := map[[4]string][]any{}
 	since := map[string]time.Time{}
@@ -76,6 +78,7 @@ func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Store
 	if err := markReturns(ctx, tx, sets, facts, marks); err != nil {
 		return err
 	}
+	markStorms(marks, sets, before)
 	return writeMarks(ctx, tx, marks, updates)
 }
 
