@@ -51,6 +51,6 @@ func InSchema(schema, sql string) string { return rmPrefix.ReplaceAllString(sql,
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruptions", "kicks",
-	"pipeline_status", "profiles", "quarantine", "room_events", "server_visits", "sessions", "storms",
+	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruption_impact", "interruptions", "kicks",
+	"pipeline_status", "profiles", "quarantine", "room_events", "room_impact", "server_visits", "sessions", "storms",
 }

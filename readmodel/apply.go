@@ -93,6 +93,9 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err := markDirty(ctx, tx, sets, facts, before); err != nil { // 7
 			return err
 		}
+		if err := markImpact(ctx, tx, sets, facts, owners, before); err != nil { // 7
+			return err
+		}
 		if err := noteMonitored(ctx, tx, facts, owners); err != nil { // 7
 			return err
 		}

@@ -26,6 +26,7 @@ const (
 	dirtyUpdates = "updates" // key is a room_seq
 	dirtyReturns = "returns" // key is a user; in all rooms
 	dirtyStorms  = "storms"  // key is a cell's number; no room
+	dirtyImpact  = "impact"  // key is a cell's number
 )
 
 // settlers work a key out again from what is stored, by what is dirty. They
@@ -35,6 +36,7 @@ var settlers = map[string]func(context.Context, pgx.Tx, dirtyKey) error{
 	dirtyUpdates: settleUpdates,
 	dirtyReturns: settleReturns,
 	dirtyStorms:  settleStorms,
+	dirtyImpact:  settleImpact,
 }
 
 // markDirty marks what the batch changes: visits of users whom the server spoke
@@ -146,6 +148,11 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 		ids, keys, err := takeMarks(ctx, tx)
 		if err != nil || len(ids) == 0 {
 			return err
+		}
+		if slices.ContainsFunc(keys, func(k dirtyKey) bool { return k.what == dirtyImpact }) {
+			if err := awaitImpact(ctx, tx); err != nil {
+				return err
+			}
 		}
 		for _, k := range keys {
 			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", k.what+"\x01"+k.app+"\x01"+k.room+"\x01"+k.key); err != nil {
