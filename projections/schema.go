@@ -27,6 +27,9 @@ var healthSQL string
 //go:embed views.sql
 var viewsSQL string
 
+//go:embed storms_views.sql
+var stormsViewsSQL string
+
 //go:embed health_views.sql
 var healthViewsSQL string
 
@@ -51,6 +54,6 @@ func InSchema(schema, sql string) string { return rmPrefix.ReplaceAllString(sql,
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruptions", "kicks",
-	"pipeline_status", "profiles", "quarantine", "room_events", "server_visits", "sessions",
+	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruption_impact", "interruptions", "kicks",
+	"pipeline_status", "profiles", "quarantine", "room_events", "room_impact", "server_visits", "sessions", "storms",
 }

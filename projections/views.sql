@@ -168,7 +168,8 @@ WHERE w.ended_by IS NULL
   AND s.silent_ms <= l.retry_window_ms + 60000;
 
 -- One row for each interruption. An open one is judged by its age: timed out
--- from H on, presumed lost from W and a minute on (contract 4.9, 4.10).
+-- from H on, presumed lost from W and a minute on (contract 4.9, 4.10). Its
+-- cause is null while its cell of six minutes waits to be worked out.
 CREATE OR REPLACE VIEW public.interruptions AS
 SELECT i.app_id,
        i.session_id,
@@ -202,13 +203,16 @@ SELECT i.app_id,
            WHEN r.outcome = 'reconnect_failed' OR a.lost THEN 3
        END AS recovery_case,
        CASE WHEN a.lost THEN 'inferred' ELSE 'observed' END AS provenance,
-       NULL::text AS cause,
-       NULL::text AS storm_id,
+       CASE WHEN s.storm_id IS NOT NULL THEN 'common_cause' WHEN u.key IS NULL THEN 'alone' END AS cause,
+       s.storm_id,
        r.is_import,
        r.heartbeat_timeout_ms,
        r.retry_window_ms
 FROM rm.interruptions r
 JOIN roomtrail.identities i ON i.id = r.set_id
+LEFT JOIN rm.storm_members s ON s.set_id = r.set_id AND s.login_no = r.login_no AND s.interruption_no = r.interruption_no
+LEFT JOIN (SELECT DISTINCT app_id, key FROM rm.dirty WHERE what = 'storms') u
+    ON u.app_id = i.app_id AND u.key = floor(extract(epoch FROM r.started_at) / 360)::bigint::text
 CROSS JOIN (SELECT roomtrail_now() AS now) n
 CROSS JOIN LATERAL (
     SELECT g.age_ms, r.outcome IS NULL AND g.age_ms >= r.retry_window_ms + 60000 AS lost

@@ -80,13 +80,20 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err := copyFacts(ctx, tx, from, facts, owners, w.judged); err != nil { // 6
 			return err
 		}
+		before, err := interruptionsBefore(ctx, tx, sets)
+		if err != nil {
+			return err
+		}
 		if err := w.write(ctx, tx); err != nil { // 7
 			return err
 		}
 		if newCombinations, err = m.count(ctx, tx, w.counts, from.Partition); err != nil { // 7
 			return err
 		}
-		if err := markDirty(ctx, tx, sets, facts); err != nil { // 7
+		if err := markDirty(ctx, tx, sets, facts, before); err != nil { // 7
+			return err
+		}
+		if err := markImpact(ctx, tx, sets, facts, owners, before); err != nil { // 7
 			return err
 		}
 		if err := noteMonitored(ctx, tx, facts, owners); err != nil { // 7

@@ -25,6 +25,8 @@ const (
 	dirtyVisits  = "visits"  // key is a user
 	dirtyUpdates = "updates" // key is a room_seq
 	dirtyReturns = "returns" // key is a user; in all rooms
+	dirtyStorms  = "storms"  // key is a cell's number; no room
+	dirtyImpact  = "impact"  // key is a cell's number
 )
 
 // settlers work a key out again from what is stored, by what is dirty. They
@@ -33,12 +35,14 @@ var settlers = map[string]func(context.Context, pgx.Tx, dirtyKey) error{
 	dirtyVisits:  settleVisits,
 	dirtyUpdates: settleUpdates,
 	dirtyReturns: settleReturns,
+	dirtyStorms:  settleStorms,
+	dirtyImpact:  settleImpact,
 }
 
 // markDirty marks what the batch changes: visits of users whom the server spoke
 // of, or whose clients did in an app that has callbacks; numbers of rooms; users
-// who have lost a login.
-func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored) error {
+// who have lost a login; cells in which interruptions began, or had begun before.
+func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored, before []was) error {
 	marks := map[dirtyKey]bool{}
 	updates := map[[4]string][]any{}
 	since := map[string]time.Time{}
@@ -76,6 +80,7 @@ func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Store
 	if err := markReturns(ctx, tx, sets, facts, marks); err != nil {
 		return err
 	}
+	markStorms(marks, sets, before)
 	return writeMarks(ctx, tx, marks, updates)
 }
 
@@ -143,6 +148,11 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 		ids, keys, err := takeMarks(ctx, tx)
 		if err != nil || len(ids) == 0 {
 			return err
+		}
+		if slices.ContainsFunc(keys, func(k dirtyKey) bool { return k.what == dirtyImpact }) {
+			if err := awaitImpact(ctx, tx); err != nil {
+				return err
+			}
 		}
 		for _, k := range keys {
 			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", k.what+"\x01"+k.app+"\x01"+k.room+"\x01"+k.key); err != nil {
