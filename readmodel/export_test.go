@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -18,7 +19,7 @@ func OpenThrough(ctx context.Context, url, owner string, dial pgconn.DialFunc) (
 		return nil, err
 	}
 	pc.ConnConfig.DialFunc = dial
-	return open(ctx, pc, Config{Owner: owner, Lease: time.Minute})
+	return open(ctx, pc, Config{Owner: owner, Lease: time.Minute}, ofVersion(projections.Version))
 }
 
 // Break gives the fold a fault: it panics half way, over events that say so.
@@ -39,4 +40,27 @@ func (m *ReadModel) Bend(change func(found *projections.Rows, fresh []events.Sto
 		change(&rows, fresh)
 		return state, rows, gone
 	}
+}
+
+// WithTracer lets a test see, and stop, every statement of a rebuild.
+func (c RebuildConfig) WithTracer(tracer pgx.QueryTracer) RebuildConfig {
+	c.tracer = tracer
+	return c
+}
+
+// WithBreak gives the fold of a rebuild a fault, as Break does.
+func (c RebuildConfig) WithBreak(over func(events.Stored) bool) RebuildConfig {
+	var m ReadModel
+	m.Break(over)
+	c.advance = m.advance
+	return c
+}
+
+// OpenVersion opens the read model as a program of an older version would.
+func OpenVersion(ctx context.Context, url, owner string, version int) (*ReadModel, error) {
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, pc, Config{Owner: owner}, ofVersion(version))
 }

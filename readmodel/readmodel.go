@@ -30,6 +30,7 @@ type ReadModel struct {
 	config  Config
 	rm      *schema
 	advance advance
+	taken   func(shard) uint64 // in a rebuild: up to where the facts of a partition have been folded; nil: all that are stored
 
 	mu           sync.Mutex
 	identities   map[events.SetKey]identity
@@ -61,17 +62,18 @@ func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
 	if config.Owner == "" {
 		return nil, fmt.Errorf("open read model: no owner is named; want a name of this process")
 	}
-	if config.Lease == 0 {
-		config.Lease = 15 * time.Second
-	}
 	pc, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("open read model: %w", err)
 	}
-	return open(ctx, pc, config)
+	return open(ctx, pc, config, ofVersion(projections.Version))
 }
 
-func open(ctx context.Context, pc *pgxpool.Config, config Config) (*ReadModel, error) {
+// open connects to the derived tables of a schema.
+func open(ctx context.Context, pc *pgxpool.Config, config Config, rm *schema) (*ReadModel, error) {
+	if config.Lease == 0 {
+		config.Lease = 15 * time.Second
+	}
 	setParams(pc.ConnConfig, "roomtrail-ingest")
 	// A commit that a crash of the server loses, it loses with its position:
 	// the facts are read again. Waiting for the disk would buy nothing.
@@ -82,7 +84,7 @@ func open(ctx context.Context, pc *pgxpool.Config, config Config) (*ReadModel, e
 	// Plans made while the tables were empty cost a factor of three and more.
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
-		config: config, rm: &schema{name: projections.Schema()}, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
+		config: config, rm: rm, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
 		months: make(map[string]bool), combinations: make(map[[16]byte]bool),
 	}
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }

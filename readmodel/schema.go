@@ -14,8 +14,14 @@ import (
 // as in the files of projections: which one is meant is decided once, by who
 // opens the read model, since one that is being rebuilt lies beside the live one.
 type schema struct {
-	name  string
-	named sync.Map // SQL text: the same with the schema's name in it
+	version int
+	name    string
+	named   sync.Map // SQL text: the same with the schema's name in it
+}
+
+// ofVersion is where a version lies that is live.
+func ofVersion(version int) *schema {
+	return &schema{version: version, name: projections.SchemaOf(version)}
 }
 
 // sql is the text with the schema's name in it.

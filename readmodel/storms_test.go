@@ -29,8 +29,8 @@ func settleAll(t testing.TB, m *readmodel.ReadModel) {
 
 var ten = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 
-// life is a session's events: its reasons at so many seconds after ten.
-func life(user, room, platform string, about events.Event, said ...any) []events.Stored {
+// lived is a session's events: its reasons at so many seconds after ten.
+func lived(user, room, platform string, about events.Event, said ...any) []events.Stored {
 	var out []events.Stored
 	for i := 0; i < len(said); i += 2 {
 		e := about
@@ -57,12 +57,12 @@ const lin, in, rc, rd, lo = events.Logining, events.Logined, events.Reconnecting
 func handWorked() (facts []events.Stored) {
 	var no events.Event
 	for _, l := range [][]events.Stored{
-		life("A", "r", "web", no, 0.0, lin, 0.0, in, 60.0, rc, 240.0, rd, 400.0, rc, 520.0, rd, 600.0, lo),
-		life("B", "r", "web", no, 0.0, lin, 0.0, in, 200.0, lo),
-		life("C", "r", "web", no, 100.0, lin, 100.0, in, 160.0, rc, 180.0, rd, 600.0, lo),
-		life("D", "r", "web", no, 0.0, lin, 0.0, in, 480.0, "DELETE A", 515.0, "ADD A", 700.0, rc),
-		life("E", "r", "web", no, 800.0, lin, 800.0, in),
-		life("X", "another", "web", no, 0.0, lin, 0.0, in),
+		lived("A", "r", "web", no, 0.0, lin, 0.0, in, 60.0, rc, 240.0, rd, 400.0, rc, 520.0, rd, 600.0, lo),
+		lived("B", "r", "web", no, 0.0, lin, 0.0, in, 200.0, lo),
+		lived("C", "r", "web", no, 100.0, lin, 100.0, in, 160.0, rc, 180.0, rd, 600.0, lo),
+		lived("D", "r", "web", no, 0.0, lin, 0.0, in, 480.0, "DELETE A", 515.0, "ADD A", 700.0, rc),
+		lived("E", "r", "web", no, 800.0, lin, 800.0, in),
+		lived("X", "another", "web", no, 0.0, lin, 0.0, in),
 	} {
 		facts = append(facts, l...)
 	}
@@ -153,7 +153,7 @@ func stormy() (facts []events.Stored) {
 			at, outcome = 900+float64(i)/10, lo
 		}
 		at = float64(int(at*1000)) / 1000
-		facts = append(facts, life(fmt.Sprint("u", i), fmt.Sprint("room", i%7), platform, about, 0.0, lin, 0.5, in, at, rc, at+20, outcome)...)
+		facts = append(facts, lived(fmt.Sprint("u", i), fmt.Sprint("room", i%7), platform, about, 0.0, lin, 0.5, in, at, rc, at+20, outcome)...)
 	}
 	return facts
 }
@@ -228,7 +228,7 @@ func TestALateEventTakesAnInterruptionOutOfItsStorm(t *testing.T) {
 	about := events.Event{Network: "wifi", Carrier: "campus", Region: "eu"}
 	var facts, late []events.Stored
 	for _, user := range []string{"u", "v", "w", "x"} {
-		facts = append(facts, life(user, "room-"+user, "android", about, 0.0, lin, 1.0, in, 1000.0, rc)...)
+		facts = append(facts, lived(user, "room-"+user, "android", about, 0.0, lin, 1.0, in, 1000.0, rc)...)
 	}
 	// u was lost long before, and that Reconnecting comes last: the one that is
 	// known repeats it.

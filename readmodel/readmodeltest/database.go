@@ -124,19 +124,45 @@ func Apply(t testing.TB, m *readmodel.ReadModel, facts []events.Stored, limit in
 	if limit == 0 {
 		limit = len(facts)
 	}
-	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for start := 0; start < len(facts); start += limit {
-		batch := append([]events.Stored(nil), facts[start:min(start+limit, len(facts))]...)
-		for i := range batch {
-			f := &batch[i]
-			f.Ref = events.Ref{Generation: 1, Seq: at.Seq + uint64(i) + 1}
-			f.StoredAt = created.Add(time.Duration(f.Ref.Seq) * time.Millisecond)
-			f.Digest = events.Digest(events.Encode(&f.Event))
-		}
-		if at, err = m.Apply(ctx, at, events.Batch{Facts: batch, LogCreated: created}); err != nil {
+		if at, err = m.Apply(ctx, at, Place(facts[start:min(start+limit, len(facts))], at.Seq)); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// MakeOlder lets a database be one that the program of the version before has
+// written, and returns that version.
+func MakeOlder(t testing.TB, ownerURL string) (version int) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, ownerURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	version = projections.Version - 1
+	_, err = conn.Exec(ctx, fmt.Sprintf(`
+ALTER SCHEMA %s RENAME TO %s;
+UPDATE roomtrail.read_models SET version = %[3]d;
+UPDATE roomtrail.positions SET version = %[3]d`, projections.Schema(), projections.SchemaOf(version), version))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
+// Place gives facts their places in the log of one partition, after a sequence.
+func Place(facts []events.Stored, after uint64) events.Batch {
+	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	batch := append([]events.Stored(nil), facts...)
+	for i := range batch {
+		f := &batch[i]
+		f.Ref = events.Ref{Generation: 1, Seq: after + uint64(i) + 1}
+		f.StoredAt = created.Add(time.Duration(f.Ref.Seq) * time.Millisecond)
+		f.Digest = events.Digest(events.Encode(&f.Event))
+	}
+	return events.Batch{Facts: batch, LogCreated: created}
 }
 
 var _ projections.Store = (*readmodel.ReadModel)(nil)
