@@ -45,7 +45,7 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 	var newCombinations []combination
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 		tx = m.rm.in(tx)
-		moved, err := lock(ctx, tx, from) // 1
+		moved, err := m.lock(ctx, tx, from) // 1
 		if err != nil || moved != nil {
 			if moved != nil {
 				next = *moved
@@ -65,38 +65,18 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 		if err := m.lower(ctx, tx, sets); err != nil {
 			return err
 		}
-		if err := m.load(ctx, tx, sets); err != nil { // 4
+		found := newJudged(from, len(batch.Facts))
+		w := newWrites(found.note)
+		if sets, err = m.derive(ctx, tx, sets, w); err != nil { // 4, 5
 			return err
 		}
-		profiles, err := loadProfiles(ctx, tx)
-		if err != nil {
-			return err
-		}
-		w := newWrites(len(batch.Facts))
-		sets = m.fold(profiles, sets, from, w) // 5
 		if facts, owners, err = quarantineUnfolded(ctx, tx, facts, owners); err != nil {
 			return err
 		}
-		if err := copyFacts(ctx, tx, from, facts, owners, w.judged); err != nil { // 6
+		if err := copyFacts(ctx, tx, facts, owners, found); err != nil { // 6
 			return err
 		}
-		before, err := interruptionsBefore(ctx, tx, sets)
-		if err != nil {
-			return err
-		}
-		if err := w.write(ctx, tx); err != nil { // 7
-			return err
-		}
-		if newCombinations, err = m.count(ctx, tx, w.counts, from.Partition); err != nil { // 7
-			return err
-		}
-		if err := markDirty(ctx, tx, sets, facts, before); err != nil { // 7
-			return err
-		}
-		if err := markImpact(ctx, tx, sets, facts, owners, before); err != nil { // 7
-			return err
-		}
-		if err := noteMonitored(ctx, tx, facts, owners); err != nil { // 7
+		if newCombinations, err = m.writeDerived(ctx, tx, w, from.Partition, sets, facts, owners); err != nil { // 7
 			return err
 		}
 		if err := m.noteFreshness(ctx, tx, facts, from.Partition); err != nil { // 7
@@ -117,6 +97,42 @@ func (m *ReadModel) Apply(ctx context.Context, from events.Position, batch event
 	return next, nil
 }
 
+// derive folds what is fresh of the sets into w and returns the sets that went
+// well: steps 4 and 5.
+func (m *ReadModel) derive(ctx context.Context, tx pgx.Tx, sets []*set, w *writes) ([]*set, error) {
+	if err := m.load(ctx, tx, sets); err != nil {
+		return nil, err
+	}
+	profiles, err := loadProfiles(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	return m.fold(profiles, sets, w), nil
+}
+
+// writeDerived writes what rests on the facts: step 7. It returns combinations
+// to be remembered after the commit.
+func (m *ReadModel) writeDerived(ctx context.Context, tx pgx.Tx, w *writes, partition int, sets []*set, facts []events.Stored, owners []*set) ([]combination, error) {
+	before, err := interruptionsBefore(ctx, tx, sets)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.write(ctx, tx); err != nil {
+		return nil, err
+	}
+	made, err := m.count(ctx, tx, w.counts, partition)
+	if err != nil {
+		return nil, err
+	}
+	if err := markDirty(ctx, tx, sets, facts, before); err != nil {
+		return nil, err
+	}
+	if err := markImpact(ctx, tx, sets, facts, owners, before); err != nil {
+		return nil, err
+	}
+	return made, noteMonitored(ctx, tx, facts, owners)
+}
+
 // contiguous guards against a reader that skips: a hole halts.
 func contiguous(from events.Position, facts []events.Stored) error {
 	want := from.Seq + 1
@@ -132,13 +148,13 @@ func contiguous(from events.Position, facts []events.Stored) error {
 
 // lock takes the position row. It returns the stored position where that is
 // another than from under the same epoch.
-func lock(ctx context.Context, tx pgx.Tx, from events.Position) (*events.Position, error) {
+func (m *ReadModel) lock(ctx context.Context, tx pgx.Tx, from events.Position) (*events.Position, error) {
 	p := from
 	err := tx.QueryRow(ctx, `
 SELECT seq, coalesce(log_created, 'epoch'), coalesce(digest, '00000000-0000-0000-0000-000000000000'), epoch
 FROM roomtrail.positions
 WHERE version = $1 AND generation = $2 AND partition = $3
-FOR UPDATE`, projections.Version, from.Generation, from.Partition).Scan(&p.Seq, &p.LogCreated, &p.Digest, &p.Epoch)
+FOR UPDATE`, m.rm.version, from.Generation, from.Partition).Scan(&p.Seq, &p.LogCreated, &p.Digest, &p.Epoch)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("lock position: %w", err)
@@ -161,7 +177,7 @@ UPDATE roomtrail.positions
 SET seq = $6, log_created = $7, digest = $8, log_last = $9, applied_at = $10,
     lease_until = now() + $11::interval, halted = NULL, updated_at = now()
 WHERE version = $1 AND generation = $2 AND partition = $3 AND epoch = $4 AND seq = $5`,
-		projections.Version, from.Generation, from.Partition, from.Epoch, int64(from.Seq),
+		m.rm.version, from.Generation, from.Partition, from.Epoch, int64(from.Seq),
 		int64(next.Seq), next.LogCreated, next.Digest, int64(max(batch.LogLast, next.Seq)), last.StoredAt, m.config.Lease)
 	if err != nil {
 		return from, fmt.Errorf("move position: %w", err)

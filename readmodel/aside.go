@@ -15,7 +15,7 @@ import (
 )
 
 // fold folds the sets and returns those that went well; their rows are in w.
-func (m *ReadModel) fold(profiles projections.Profiles, sets []*set, from events.Position, w *writes) []*set {
+func (m *ReadModel) fold(profiles projections.Profiles, sets []*set, w *writes) []*set {
 	well := sets[:0:0]
 	for _, s := range sets {
 		if !s.folds { // nothing of a client's
@@ -26,7 +26,7 @@ func (m *ReadModel) fold(profiles projections.Profiles, sets []*set, from events
 			for i := range s.repeated {
 				s.rows.Counts.CountCopy(&s.repeated[i])
 			}
-			w.add(s, from)
+			w.add(s)
 			well = append(well, s)
 		}
 	}

@@ -64,23 +64,23 @@ func (m *ReadModel) Claim(ctx context.Context, generation, partition int) (event
 }
 
 func (m *ReadModel) claim(ctx context.Context, tx pgx.Tx, p *events.Position) error {
-	if _, err := tx.Exec(ctx, beginClaim, projections.Version); err != nil {
+	if _, err := tx.Exec(ctx, beginClaim, m.rm.version); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, insertPosition, projections.Version, p.Generation, p.Partition); err != nil {
+	if _, err := tx.Exec(ctx, insertPosition, m.rm.version, p.Generation, p.Partition); err != nil {
 		return fmt.Errorf("make position row: %w", err)
 	}
 	var isOwned bool
-	if err := tx.QueryRow(ctx, otherGenerationOwned, projections.Version, p.Generation, m.config.Owner).Scan(&isOwned); err != nil {
+	if err := tx.QueryRow(ctx, otherGenerationOwned, m.rm.version, p.Generation, m.config.Owner).Scan(&isOwned); err != nil {
 		return fmt.Errorf("ask for other generations: %w", err)
 	}
 	if isOwned {
 		return projections.ErrOwned
 	}
-	if _, err := tx.Exec(ctx, fenceOtherGenerations, projections.Version, p.Generation); err != nil {
+	if _, err := tx.Exec(ctx, fenceOtherGenerations, m.rm.version, p.Generation); err != nil {
 		return fmt.Errorf("fence other generations: %w", err)
 	}
-	err := tx.QueryRow(ctx, claimPosition, projections.Version, p.Generation, p.Partition, m.config.Owner, m.config.Lease).
+	err := tx.QueryRow(ctx, claimPosition, m.rm.version, p.Generation, p.Partition, m.config.Owner, m.config.Lease).
 		Scan(&p.Seq, &p.LogCreated, &p.Digest, &p.Epoch)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return projections.ErrOwned
@@ -105,7 +105,7 @@ func (m *ReadModel) Idle(ctx context.Context, at events.Position, logLast uint64
 UPDATE roomtrail.positions
 SET lease_until = now() + $5::interval, log_last = $6, halted = NULL, updated_at = now()
 WHERE version = $1 AND generation = $2 AND partition = $3 AND epoch = $4`,
-		projections.Version, at.Generation, at.Partition, at.Epoch, m.config.Lease, int64(logLast))
+		m.rm.version, at.Generation, at.Partition, at.Epoch, m.config.Lease, int64(logLast))
 	if err == nil && tag.RowsAffected() == 0 {
 		return projections.ErrFenced
 	}
@@ -117,7 +117,7 @@ func (m *ReadModel) Halt(ctx context.Context, at events.Position, why error) err
 	_, err := m.pool.Exec(ctx, `
 UPDATE roomtrail.positions SET halted = $5, updated_at = now()
 WHERE version = $1 AND generation = $2 AND partition = $3 AND epoch = $4`,
-		projections.Version, at.Generation, at.Partition, at.Epoch, why.Error())
+		m.rm.version, at.Generation, at.Partition, at.Epoch, why.Error())
 	return err
 }
 
@@ -125,7 +125,7 @@ WHERE version = $1 AND generation = $2 AND partition = $3 AND epoch = $4`,
 // generations.
 func (m *ReadModel) Applied(ctx context.Context) ([]events.Ref, error) {
 	rows, err := m.pool.Query(ctx, `
-SELECT generation, partition, seq FROM roomtrail.positions WHERE version = $1 ORDER BY 1, 2`, projections.Version)
+SELECT generation, partition, seq FROM roomtrail.positions WHERE version = $1 ORDER BY 1, 2`, m.rm.version)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ INSERT INTO roomtrail.positions AS p (version, generation, partition, log_last)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (version, generation, partition) DO UPDATE
 SET log_last = excluded.log_last, updated_at = now()
-WHERE p.epoch = 0`, projections.Version, end.Generation, end.Partition, int64(end.Seq))
+WHERE p.epoch = 0`, m.rm.version, end.Generation, end.Partition, int64(end.Seq))
 	}
 	return m.pool.SendBatch(ctx, &batch).Close()
 }

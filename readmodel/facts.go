@@ -79,13 +79,13 @@ func writeWitness(w *copyRow, c *events.Witness) {
 
 // copyFacts writes the batch's facts in the order of the log, each run of one
 // month straight into its partition: routing every row costs a tenth more.
-func copyFacts(ctx context.Context, tx pgx.Tx, from events.Position, facts []events.Stored, owners []*set, judged []projections.Mark) error {
+func copyFacts(ctx context.Context, tx pgx.Tx, facts []events.Stored, owners []*set, found *judged) error {
 	for len(facts) > 0 {
 		month, n := monthOf(facts[0].StoredAt), 1
 		for n < len(facts) && monthOf(facts[n].StoredAt) == month {
 			n++
 		}
-		if err := copyMonth(ctx, tx, month, from, facts[:n], owners[:n], judged); err != nil {
+		if err := copyMonth(ctx, tx, month, facts[:n], owners[:n], found); err != nil {
 			return err
 		}
 		facts, owners = facts[n:], owners[n:]
@@ -93,14 +93,14 @@ func copyFacts(ctx context.Context, tx pgx.Tx, from events.Position, facts []eve
 	return nil
 }
 
-func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, from events.Position, facts []events.Stored, owners []*set, judged []projections.Mark) error {
+func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, facts []events.Stored, owners []*set, found *judged) error {
 	at := 0
 	rows := newCopyRows(func(w *copyRow) bool {
 		if at == len(facts) {
 			return false
 		}
 		f := &facts[at]
-		writeFact(w, f, owners[at].id, judged[f.Ref.Seq-from.Seq-1])
+		writeFact(w, f, owners[at].id, *found.of(f.Ref))
 		at++
 		return true
 	})

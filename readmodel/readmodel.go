@@ -82,7 +82,7 @@ func open(ctx context.Context, pc *pgxpool.Config, config Config) (*ReadModel, e
 	// Plans made while the tables were empty cost a factor of three and more.
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
-		config: config, rm: &schema{name: projections.Schema()}, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
+		config: config, rm: &schema{version: projections.Version, name: projections.Schema()}, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
 		months: make(map[string]bool), combinations: make(map[[16]byte]bool),
 	}
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }

@@ -14,8 +14,9 @@ import (
 // as in the files of projections: which one is meant is decided once, by who
 // opens the read model, since one that is being rebuilt lies beside the live one.
 type schema struct {
-	name  string
-	named sync.Map // SQL text: the same with the schema's name in it
+	version int
+	name    string
+	named   sync.Map // SQL text: the same with the schema's name in it
 }
 
 // sql is the text with the schema's name in it.

@@ -52,20 +52,44 @@ func columns(s string) []string { return strings.Fields(s) }
 type writes struct {
 	fresh, merge map[string][][]any
 	remove       map[string][][]any // keys
-	judged       []projections.Mark // what the fold finds of the batch's messages, in the order of the log
 	counts       projections.Counts
+	note         func(projections.Mark) (isNew, isSaid bool)
 }
 
-// newWrites has none yet; the batch has so many messages.
-func newWrites(messages int) *writes {
-	w := &writes{
+// newWrites has none yet. note takes what the fold finds of a message and says
+// whether the message is new to these tables, and whether its fact says so itself.
+func newWrites(note func(projections.Mark) (isNew, isSaid bool)) *writes {
+	return &writes{
 		fresh: map[string][][]any{}, merge: map[string][][]any{}, remove: map[string][][]any{},
-		judged: make([]projections.Mark, messages), counts: projections.Counts{},
+		counts: projections.Counts{}, note: note,
 	}
-	for i := range w.judged {
-		w.judged[i].Previous = events.NoReason
+}
+
+// judged is what the fold finds of a batch's messages, in the order of the log:
+// it is written into their facts.
+type judged struct {
+	from  events.Position
+	marks []projections.Mark
+}
+
+func newJudged(from events.Position, messages int) *judged {
+	j := &judged{from: from, marks: make([]projections.Mark, messages)}
+	for i := range j.marks {
+		j.marks[i].Previous = events.NoReason
 	}
-	return w
+	return j
+}
+
+func (j *judged) of(ref events.Ref) *projections.Mark { return &j.marks[ref.Seq-j.from.Seq-1] }
+
+// note keeps what is found of messages of the batch, unless they are copies.
+func (j *judged) note(m projections.Mark) (isNew, isSaid bool) {
+	isNew = m.Ref.Generation == j.from.Generation && m.Ref.Partition == j.from.Partition && m.Ref.Seq > j.from.Seq
+	if isNew && !m.IsCopy {
+		*j.of(m.Ref) = m
+		return true, true
+	}
+	return isNew, false
 }
 
 func (w *writes) put(t table, isNew bool, row []any) {
@@ -76,8 +100,8 @@ func (w *writes) put(t table, isNew bool, row []any) {
 	}
 }
 
-// add notes what one set's fold changed. Messages after from are new.
-func (w *writes) add(s *set, from events.Position) {
+// add notes what one set's fold changed.
+func (w *writes) add(s *set) {
 	for i := range s.rows.Logins {
 		w.put(loginsTable, s.isNew, loginRow(s.id, &s.rows.Logins[i]))
 	}
@@ -97,9 +121,8 @@ func (w *writes) add(s *set, from events.Position) {
 		})
 	}
 	for _, m := range append(s.rows.Marks, s.copies...) {
-		isNew := m.Ref.Generation == from.Generation && m.Ref.Partition == from.Partition && m.Ref.Seq > from.Seq
-		if isNew && !m.IsCopy {
-			w.judged[m.Ref.Seq-from.Seq-1] = m
+		isNew, isSaid := w.note(m)
+		if isSaid {
 			continue
 		}
 		w.put(marksTable, isNew, []any{
