@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 //go:embed sessions.sql
@@ -37,7 +38,10 @@ var healthViewsSQL string
 var metricsSQL string
 
 // Schema is the name of the schema that holds this version's derived tables.
-func Schema() string { return fmt.Sprintf("rm_%d", Version) }
+func Schema() string { return SchemaOf(Version) }
+
+// SchemaOf is the same of any version.
+func SchemaOf(version int) string { return fmt.Sprintf("rm_%d", version) }
 
 // Tables returns the statements that make the derived tables, to be run with
 // Schema first on the search path.
@@ -51,6 +55,25 @@ func Views(schema string) string { return InSchema(schema, viewsSQL+healthViewsS
 
 // InSchema replaces the prefix rm. by the schema.
 func InSchema(schema, sql string) string { return rmPrefix.ReplaceAllString(sql, schema+".") }
+
+// View is a public view: its query, with the prefix rm. in it.
+type View struct{ Name, SQL string }
+
+var viewStatement = regexp.MustCompile(`(?s)CREATE OR REPLACE VIEW public\.(\w+) AS\n(.*?);\n`)
+
+// DerivedViews are the public views that rest on derived tables, in the order of
+// their making. Views that tell of the projector itself are none.
+func DerivedViews() []View {
+	var views []View
+	isDerived := regexp.MustCompile(`\brm\.`)
+	for _, m := range viewStatement.FindAllStringSubmatch(viewsSQL+healthViewsSQL+metricsSQL, -1) {
+		if isDerived.MatchString(m[2]) && !strings.Contains(m[2], "roomtrail.positions") {
+			views = append(views, View{m[1], m[2]})
+			isDerived = regexp.MustCompile(isDerived.String() + `|\bpublic\.` + m[1] + `\b`)
+		}
+	}
+	return views
+}
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{

@@ -67,6 +67,15 @@ func (m *ReadModel) claim(ctx context.Context, tx pgx.Tx, p *events.Position) er
 	if _, err := tx.Exec(ctx, beginClaim, m.rm.version); err != nil {
 		return err
 	}
+	live, err := liveVersion(ctx, tx)
+	switch {
+	case err != nil:
+		return err
+	case live > m.rm.version:
+		return newerError(live)
+	case live < m.rm.version:
+		return olderError(live)
+	}
 	if _, err := tx.Exec(ctx, insertPosition, m.rm.version, p.Generation, p.Partition); err != nil {
 		return fmt.Errorf("make position row: %w", err)
 	}
@@ -80,7 +89,7 @@ func (m *ReadModel) claim(ctx context.Context, tx pgx.Tx, p *events.Position) er
 	if _, err := tx.Exec(ctx, fenceOtherGenerations, m.rm.version, p.Generation); err != nil {
 		return fmt.Errorf("fence other generations: %w", err)
 	}
-	err := tx.QueryRow(ctx, claimPosition, m.rm.version, p.Generation, p.Partition, m.config.Owner, m.config.Lease).
+	err = tx.QueryRow(ctx, claimPosition, m.rm.version, p.Generation, p.Partition, m.config.Owner, m.config.Lease).
 		Scan(&p.Seq, &p.LogCreated, &p.Digest, &p.Epoch)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return projections.ErrOwned

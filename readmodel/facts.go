@@ -150,7 +150,7 @@ const readColumns = `set_id, stored_at, generation, partition, stream_seq, seq, 
 
 // loadFacts brings the earlier facts of the given sets. None of them was
 // stored before first, which spares the older partitions.
-func loadFacts(ctx context.Context, tx pgx.Tx, sets map[int64]*set, ids []int64, first time.Time) error {
+func (m *ReadModel) loadFacts(ctx context.Context, tx pgx.Tx, sets map[int64]*set, ids []int64, first time.Time) error {
 	rows, err := tx.Query(ctx, selectFacts, ids, first)
 	if err != nil {
 		return fmt.Errorf("load facts: %w", err)
@@ -160,6 +160,9 @@ func loadFacts(ctx context.Context, tx pgx.Tx, sets map[int64]*set, ids []int64,
 		id, f, err := scanFact(rows)
 		if err != nil {
 			return fmt.Errorf("load facts: %w", err)
+		}
+		if !m.isPast(f.Ref) {
+			continue
 		}
 		s := sets[id]
 		f.AppID, f.RoomID, f.UserID, f.SessionID = s.key.AppID, s.key.RoomID, s.key.UserID, s.key.SessionID
@@ -171,16 +174,22 @@ func loadFacts(ctx context.Context, tx pgx.Tx, sets map[int64]*set, ids []int64,
 	return nil
 }
 
-func scanFact(rows pgx.Rows) (id int64, f events.Stored, err error) {
+// isPast says whether a fact that is stored has been folded into these tables.
+func (m *ReadModel) isPast(ref events.Ref) bool {
+	return m.taken == nil || ref.Seq <= m.taken(shard{ref.Generation, ref.Partition})
+}
+
+// scanFact reads readColumns, and what more was selected behind them.
+func scanFact(rows pgx.Rows, more ...any) (id int64, f events.Stored, err error) {
 	var kind, reason, family, source, trust string
 	var offset *int64
 	var monotonic *float64
 	var seq int64
-	err = rows.Scan(&id, &f.StoredAt, &f.Ref.Generation, &f.Ref.Partition, &seq, &f.Seq, &kind, &reason,
+	err = rows.Scan(append([]any{&id, &f.StoredAt, &f.Ref.Generation, &f.Ref.Partition, &seq, &f.Seq, &kind, &reason,
 		&f.ErrorCode, &f.ExtendedData, &f.Via, &f.OccurredAt, &f.ReceivedAt, &offset, &monotonic,
 		&f.BootID, &f.Platform, &family, &f.DeviceID, &f.SDKVersion, &f.AppVersion, &f.OS, &f.Network,
 		&f.Carrier, &f.Region, &f.RoomSessionID, &f.RetryWindowMS, &f.Attributes, &f.Count, &f.Why, &f.Update,
-		&f.PeerUserID, &source, &trust, &f.Import, &f.Salt)
+		&f.PeerUserID, &source, &trust, &f.Import, &f.Salt}, more...)...)
 	if err != nil {
 		return 0, f, err
 	}

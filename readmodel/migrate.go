@@ -42,7 +42,7 @@ type Status struct {
 // version, views, roles and the code table. It may run in several processes
 // at once. readerPassword sets the reader's password where it is not empty.
 func Migrate(ctx context.Context, url, readerPassword string) error {
-	conn, err := schemaConn(ctx, url)
+	conn, err := schemaConn(ctx, url, nil)
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,15 @@ func Migrate(ctx context.Context, url, readerPassword string) error {
 	if err := takeSchemaLock(ctx, conn); err != nil {
 		return err
 	}
+	if err := migrateFacts(ctx, conn, url, readerPassword); err != nil {
+		return err
+	}
+	return makeReadModel(ctx, conn)
+}
+
+// migrateFacts brings up everything but the derived tables and views. The schema
+// lock is held.
+func migrateFacts(ctx context.Context, conn *pgx.Conn, url, readerPassword string) error {
 	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS roomtrail"); err != nil {
 		return fmt.Errorf("migrate: make schema: %w", err)
 	}
@@ -70,17 +79,18 @@ func Migrate(ctx context.Context, url, readerPassword string) error {
 	if err := writeEdges(ctx, conn); err != nil {
 		return err
 	}
-	return makeReadModel(ctx, conn)
+	return nil
 }
 
 // schemaConn connects for changes of the schema: they must not wait for ever
 // for a reader.
-func schemaConn(ctx context.Context, url string) (*pgx.Conn, error) {
+func schemaConn(ctx context.Context, url string, tracer pgx.QueryTracer) (*pgx.Conn, error) {
 	c, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
 	setParams(c, "roomtrail-migrate")
+	c.Tracer = tracer
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
@@ -169,7 +179,7 @@ func SchemaStatus(ctx context.Context, url string) (s Status, err error) {
 	for v, err := src.First(); err == nil; v, err = src.Next(v) {
 		s.Latest = v
 	}
-	conn, err := schemaConn(ctx, url)
+	conn, err := schemaConn(ctx, url, nil)
 	if err != nil {
 		return s, err
 	}
@@ -185,7 +195,7 @@ func SchemaStatus(ctx context.Context, url string) (s Status, err error) {
 	}
 	s.Version = uint(max(version, 0))
 	if err == nil && s.Version > 0 && !s.Dirty {
-		err = conn.QueryRow(ctx, "SELECT coalesce(max(version) FILTER (WHERE live), 0) FROM roomtrail.read_models").Scan(&s.Live)
+		s.Live, err = liveVersion(ctx, conn)
 	}
 	return s, err
 }
@@ -203,8 +213,31 @@ func CheckSchema(ctx context.Context, url string) error {
 	case s.Version > s.Latest || s.Live > projections.Version:
 		return fmt.Errorf("check schema: it is newer (facts %d, read model %d) than this program knows (%d, %d); run the newer program",
 			s.Version, s.Live, s.Latest, projections.Version)
+	case s.Live > 0 && s.Live < projections.Version:
+		return fmt.Errorf("check schema: %w", olderError(s.Live))
 	}
 	return nil
+}
+
+// ErrNeedsRebuild says that the live read model is older than this program's,
+// which must be filled before the views may show it.
+var ErrNeedsRebuild = errors.New("it must be filled from the facts first; run: ingest rebuild")
+
+func olderError(live int) error {
+	return fmt.Errorf("read model %d is live and this program's is %d: %w", live, projections.Version, ErrNeedsRebuild)
+}
+
+func newerError(live int) error {
+	return fmt.Errorf("read model %d is live, which is newer than this program's (%d); run the newer program", live, projections.Version)
+}
+
+// liveVersion is the version of the read model that the views show; 0 for none.
+func liveVersion(ctx context.Context, conn rower) (live int, err error) {
+	err = conn.QueryRow(ctx, "SELECT coalesce(max(version) FILTER (WHERE live), 0) FROM roomtrail.read_models").Scan(&live)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the live read model: %w", err)
+	}
+	return live, nil
 }
 
 // makeRoles makes the two roles where they are missing. Roles belong to the
@@ -287,54 +320,57 @@ func writeEdges(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // makeReadModel makes the derived tables of this version where they are
-// missing, and points the views at them. Views are replaced, never dropped,
-// so that grants survive; a long reader must not hold everything up, hence
-// the lock timeout and the tries.
+// missing, and points the views at them. A long reader must not hold everything
+// up, hence the lock timeout and the tries.
 func makeReadModel(ctx context.Context, conn *pgx.Conn) error {
-	var err error
-	for try := range 5 {
-		if err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return makeVersion(ctx, tx) }); err == nil {
-			return nil
-		}
-		if !strings.Contains(err.Error(), "55P03") && !strings.Contains(err.Error(), "40P01") {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Duration(1<<try) * 200 * time.Millisecond):
-		}
+	err := withRetries(ctx, 5, func() error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return makeVersion(ctx, tx) })
+	})
+	if err != nil {
+		return fmt.Errorf("migrate: make read model %d: %w", projections.Version, err)
 	}
-	return fmt.Errorf("migrate: make read model %d: %w", projections.Version, err)
+	return nil
 }
 
 func makeVersion(ctx context.Context, tx pgx.Tx) error {
-	schema := projections.Schema()
-	var exists bool
-	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM roomtrail.read_models WHERE version = $1)", projections.Version).Scan(&exists); err != nil {
+	live, err := liveVersion(ctx, tx)
+	switch {
+	case err != nil:
 		return err
-	}
-	if !exists {
-		var live int
-		if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM roomtrail.read_models").Scan(&live); err != nil {
+	case live > projections.Version:
+		return newerError(live)
+	case live > 0 && live < projections.Version:
+		return olderError(live)
+	case live == 0:
+		if err := makeSchema(ctx, tx, projections.Schema()); err != nil {
 			return err
 		}
-		if live > 0 {
-			return fmt.Errorf("read model %d is there and filled; this program wants %d, which must be filled from the facts beside it before the views may show it, and it cannot do that yet", live, projections.Version)
+		if _, err := tx.Exec(ctx, "INSERT INTO roomtrail.read_models (version, live) VALUES ($1, true)", projections.Version); err != nil {
+			return err
 		}
-		_, err := tx.Exec(ctx, fmt.Sprintf(`
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '3s'"); err != nil {
+		return err
+	}
+	return pointViews(ctx, tx, projections.Schema())
+}
+
+// makeSchema makes the derived tables in a schema of that name.
+func makeSchema(ctx context.Context, tx pgx.Tx, name string) error {
+	_, err := tx.Exec(ctx, fmt.Sprintf(`
 CREATE SCHEMA %[1]s;
 GRANT USAGE ON SCHEMA %[1]s TO %[2]s;
 SET LOCAL search_path = %[1]s;
 %[3]s
 GRANT SELECT ON ALL TABLES IN SCHEMA %[1]s TO %[2]s;
-SET LOCAL search_path = public;
-INSERT INTO roomtrail.read_models (version, live) VALUES (%[4]d, true);`, schema, ownerRole, projections.Tables(), projections.Version))
-		if err != nil {
-			return err
-		}
-	}
-	sql := "SET LOCAL lock_timeout = '3s'; SET LOCAL search_path = public, pg_catalog;\n" + projections.Views(schema)
+SET LOCAL search_path = public;`, name, ownerRole, projections.Tables()))
+	return err
+}
+
+// pointViews lets the public views show the derived tables of a schema. They
+// are replaced, never dropped, so that grants survive.
+func pointViews(ctx context.Context, tx pgx.Tx, schema string) error {
+	sql := "SET LOCAL search_path = public, pg_catalog;\n" + projections.Views(schema)
 	for _, v := range projections.PublicViews {
 		sql += fmt.Sprintf("\nALTER VIEW public.%[1]s OWNER TO %[2]s;\nGRANT SELECT ON public.%[1]s TO %[3]s;", v, ownerRole, ReaderRole)
 	}

@@ -30,6 +30,7 @@ type ReadModel struct {
 	config  Config
 	rm      *schema
 	advance advance
+	taken   func(shard) uint64 // in a rebuild: up to where the facts of a partition have been folded; nil: all that are stored
 
 	mu           sync.Mutex
 	identities   map[events.SetKey]identity
@@ -58,6 +59,10 @@ const (
 
 // Open connects to a migrated database.
 func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
+	return open(ctx, url, config, &schema{version: projections.Version, name: projections.Schema()}, nil)
+}
+
+func open(ctx context.Context, url string, config Config, rm *schema, tracer pgx.QueryTracer) (*ReadModel, error) {
 	if config.Owner == "" {
 		return nil, fmt.Errorf("open read model: no owner is named; want a name of this process")
 	}
@@ -82,9 +87,10 @@ func open(ctx context.Context, pc *pgxpool.Config, config Config) (*ReadModel, e
 	// Plans made while the tables were empty cost a factor of three and more.
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
-		config: config, rm: &schema{version: projections.Version, name: projections.Schema()}, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
+		config: config, rm: rm, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
 		months: make(map[string]bool), combinations: make(map[[16]byte]bool),
 	}
+	pc.ConnConfig.Tracer = tracer
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {

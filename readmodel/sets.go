@@ -56,17 +56,7 @@ func (m *ReadModel) name(ctx context.Context, tx pgx.Tx, facts []events.Stored) 
 		}
 		s.count++
 	}
-	// One array for all: facts are large, and growing a slice for each set
-	// would copy them again and again.
-	grouped := make([]events.Stored, len(facts))
-	for _, s := range sets {
-		s.fresh, grouped = grouped[:0:s.count], grouped[s.count:]
-	}
-	for i := range facts {
-		if facts[i].Source == events.FromClient {
-			owners[i].fresh, owners[i].folds = append(owners[i].fresh, facts[i]), true
-		}
-	}
+	groupFresh(facts, owners, sets)
 	unknown := make(map[[16]byte]*set)
 	m.mu.Lock()
 	for key, s := range byKey {
@@ -85,6 +75,20 @@ func (m *ReadModel) name(ctx context.Context, tx pgx.Tx, facts []events.Stored) 
 	// named by its own partition alone.
 	made, err = makeIdentities(ctx, tx, unknown)
 	return sets, owners, made, err
+}
+
+// groupFresh gives each set the facts that are folded. One array for all: facts
+// are large, and growing a slice for each set would copy them again and again.
+func groupFresh(facts []events.Stored, owners, sets []*set) {
+	grouped := make([]events.Stored, len(facts))
+	for _, s := range sets {
+		s.fresh, grouped = grouped[:0:s.count], grouped[s.count:]
+	}
+	for i := range facts {
+		if facts[i].Source == events.FromClient {
+			owners[i].fresh, owners[i].folds = append(owners[i].fresh, facts[i]), true
+		}
+	}
 }
 
 // An identity that exists already is left alone and found by the second half,
@@ -214,10 +218,10 @@ func (m *ReadModel) load(ctx context.Context, tx pgx.Tx, sets []*set) error {
 			return err
 		}
 	}
-	if err := setCopiesAside(ctx, tx, sets, byID); err != nil {
+	if err := m.setCopiesAside(ctx, tx, sets, byID); err != nil {
 		return err
 	}
-	return loadOld(ctx, tx, sets, byID)
+	return m.loadOld(ctx, tx, sets, byID)
 }
 
 // loadStates brings the states that are kept beside the rows.
@@ -239,7 +243,7 @@ func loadStates(ctx context.Context, tx pgx.Tx, byID map[int64]*set, ids []int64
 }
 
 // loadOld brings the earlier facts of sets that must be folded anew.
-func loadOld(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
+func (m *ReadModel) loadOld(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
 	var refold []int64
 	first := time.Now().AddDate(200, 0, 0)
 	for _, s := range sets {
@@ -254,7 +258,7 @@ func loadOld(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) e
 	if len(refold) == 0 {
 		return nil
 	}
-	return loadFacts(ctx, tx, byID, refold, first)
+	return m.loadFacts(ctx, tx, byID, refold, first)
 }
 
 // place is a number in a set.
@@ -264,7 +268,7 @@ type place struct{ id, seq int64 }
 // stored under their seq: retries are common, and folding thousands of facts
 // anew for each would let one sender hold up a partition. A copy that differs
 // stays, and so do all that come with it.
-func setCopiesAside(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
+func (m *ReadModel) setCopiesAside(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
 	var ids, setIDs []int64
 	var seqs []int32
 	asked := map[place]bool{}
@@ -294,6 +298,9 @@ func setCopiesAside(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]
 		id, f, err := scanFact(rows)
 		if err != nil {
 			return fmt.Errorf("load first copies: %w", err)
+		}
+		if !m.isPast(f.Ref) {
+			continue // then none of the seq is
 		}
 		f.AppID, f.RoomID, f.UserID, f.SessionID = byID[id].key.AppID, byID[id].key.RoomID, byID[id].key.UserID, byID[id].key.SessionID
 		first[place{id, f.Seq}] = f

@@ -155,7 +155,7 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 			}
 		}
 		for _, k := range keys {
-			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", k.what+"\x01"+k.app+"\x01"+k.room+"\x01"+k.key); err != nil {
+			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", m.rm.name+"\x01"+k.what+"\x01"+k.app+"\x01"+k.room+"\x01"+k.key); err != nil {
 				return fmt.Errorf("lock %s of %s: %w", k.what, k.room, err)
 			}
 			settle, ok := settlers[k.what]

@@ -72,7 +72,7 @@ func serverFacts(ctx context.Context, tx pgx.Tx, k dirtyKey) ([]events.Stored, e
 	hash := events.SetKey{AppID: k.app, RoomID: k.room, UserID: k.key}.Hash()
 	rows, err := tx.Query(ctx, `
 SELECT e.stored_at, e.generation, e.partition, e.stream_seq, e.kind, e.occurred_at, e.platform, e.family, e.trust, e.is_import,
-       coalesce(e.room_seq, ''), coalesce(e.server_session_id, ''), e.server_reason, coalesce(e.user_update_seq, 0), e.term_type, coalesce(e.is_relogin, false), e.login_time
+       `+witnessColumns+`
 FROM roomtrail.events e
 JOIN roomtrail.identities i ON i.id = e.set_id
 WHERE i.hash = $1 AND e.stored_at >= i.first_stored_at AND e.source = 'server'`, hash)
@@ -82,22 +82,10 @@ WHERE i.hash = $1 AND e.stored_at >= i.first_stored_at AND e.source = 'server'`,
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (f events.Stored, err error) {
 		var kind, family, trust string
 		var seq int64
-		var reason, term *int64
-		var login *time.Time
-		w := &events.Witness{}
-		err = r.Scan(&f.StoredAt, &f.Ref.Generation, &f.Ref.Partition, &seq, &kind, &f.OccurredAt, &f.Platform, &family, &trust, &f.Import,
-			&w.RoomSeq, &w.SessionID, &reason, &w.UpdateSeq, &term, &w.IsRelogin, &login)
-		f.Ref.Seq, f.Kind, f.Family, f.Trust, f.Witness = uint64(seq), events.Kind(kind), events.Family(family), events.Trust(trust), w
+		var w witnessRow
+		err = r.Scan(append([]any{&f.StoredAt, &f.Ref.Generation, &f.Ref.Partition, &seq, &kind, &f.OccurredAt, &f.Platform, &family, &trust, &f.Import}, w.columns()...)...)
+		f.Ref.Seq, f.Kind, f.Family, f.Trust, f.Witness = uint64(seq), events.Kind(kind), events.Family(family), events.Trust(trust), w.witness()
 		f.OccurredAt = f.OccurredAt.UTC()
-		if reason != nil {
-			w.Reason, w.HasReason = *reason, true
-		}
-		if term != nil {
-			w.TermType, w.HasTerm = *term, true
-		}
-		if login != nil {
-			w.LoginAt = login.UTC()
-		}
 		return f, err
 	})
 }

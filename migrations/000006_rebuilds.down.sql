@@ -1,0 +1,1 @@
+DROP TABLE roomtrail.rebuild_faults, roomtrail.rebuild_positions, roomtrail.rebuilds;
