@@ -385,10 +385,29 @@ SELECT p.version,
 FROM roomtrail.positions p
 LEFT JOIN roomtrail.read_models r USING (version)
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN p.halted IS NOT NULL THEN 'halted'
+    SELECT CASE WHEN NOT coalesce(r.live, false) THEN 'superseded'
+                WHEN p.halted IS NOT NULL THEN 'halted'
                 WHEN EXISTS (SELECT FROM roomtrail.positions q
                              WHERE q.version = p.version AND q.generation > p.generation AND q.epoch > 0) THEN 'done'
                 WHEN p.epoch = 0 THEN 'waiting'
                 WHEN p.lease_until < now() THEN 'stopped'
                 ELSE 'running' END AS state
-) s;
+) s
+UNION ALL -- a read model that is being filled beside the live one
+SELECT b.version,
+       b.generation,
+       b.partition,
+       b.position,
+       p.log_last,
+       greatest(p.log_last - b.position, 0),
+       NULL,
+       'rebuilding',
+       false,
+       b.updated_at,
+       0
+FROM (
+    SELECT r.version, r.beside, a.generation, a.partition, r.updated_at, CASE WHEN r.phase = 'bulk' THEN 0 ELSE a.seq END AS position
+    FROM roomtrail.rebuilds r
+    CROSS JOIN roomtrail.rebuild_positions a
+) b
+LEFT JOIN roomtrail.positions p ON p.version = b.beside AND p.generation = b.generation AND p.partition = b.partition;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -39,4 +40,23 @@ func (m *ReadModel) Bend(change func(found *projections.Rows, fresh []events.Sto
 		change(&rows, fresh)
 		return state, rows, gone
 	}
+}
+
+// WithTracer lets a test see, and stop, every statement of a rebuild.
+func (c RebuildConfig) WithTracer(tracer pgx.QueryTracer) RebuildConfig {
+	c.tracer = tracer
+	return c
+}
+
+// WithBreak gives the fold of a rebuild a fault, as Break does.
+func (c RebuildConfig) WithBreak(over func(events.Stored) bool) RebuildConfig {
+	var m ReadModel
+	m.Break(over)
+	c.advance = m.advance
+	return c
+}
+
+// OpenVersion opens the read model as a program of an older version would.
+func OpenVersion(ctx context.Context, url, owner string, version int) (*ReadModel, error) {
+	return open(ctx, url, Config{Owner: owner}, &schema{version: version, name: projections.SchemaOf(version)}, nil)
 }

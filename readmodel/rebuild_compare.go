@@ -78,7 +78,7 @@ func (m *ReadModel) beside(rm *schema) *ReadModel { return &ReadModel{pool: m.po
 // stand holds the live read model still while do runs: no position moves, so no
 // facts and no rows of the first stage are written.
 func (r *rebuild) stand(ctx context.Context, do func(pgx.Tx) error) error {
-	return withRetries(ctx, 8, func() error {
+	return withRetries(ctx, 20, func() error {
 		return pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
 			if err := exec(ctx, tx, "SET LOCAL lock_timeout = '5s'; LOCK TABLE roomtrail.positions IN EXCLUSIVE MODE"); err != nil {
 				return fmt.Errorf("hold the live read model: %w", err)

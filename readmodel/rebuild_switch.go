@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,11 +25,7 @@ func (r *rebuild) switchOver(ctx context.Context, report *RebuildReport) error {
 		old += "_old"
 	}
 	err := r.underSchemaLock(ctx, func() error {
-		try := 0
-		return r.stand(ctx, func(tx pgx.Tx) error {
-			try++
-			return r.switchTx(ctx, tx, report, try)
-		})
+		return r.stand(ctx, func(tx pgx.Tx) error { return r.switchTx(ctx, tx, report) })
 	})
 	if err != nil {
 		return fmt.Errorf("switch: %w", err)
@@ -45,7 +42,7 @@ func (r *rebuild) switchOver(ctx context.Context, report *RebuildReport) error {
 }
 
 // switchTx is the one transaction. The live read model stands still.
-func (r *rebuild) switchTx(ctx context.Context, tx pgx.Tx, report *RebuildReport, try int) error {
+func (r *rebuild) switchTx(ctx context.Context, tx pgx.Tx, report *RebuildReport) error {
 	if err := r.catchUpRest(ctx); err != nil {
 		return err
 	}
@@ -59,9 +56,7 @@ func (r *rebuild) switchTx(ctx context.Context, tx pgx.Tx, report *RebuildReport
 	if digest != r.state.profiles {
 		return errors.New("profiles were changed meanwhile; run it again, it begins anew")
 	}
-	// Whoever works in the second stage of the live one ends first, and finds
-	// the new one afterwards.
-	if err := exec(ctx, r.live.in(tx), `LOCK TABLE rm.dirty IN ACCESS EXCLUSIVE MODE`); err != nil {
+	if err := r.lockReaders(ctx, tx); err != nil {
 		return err
 	}
 	if r.live.version == r.m.rm.version {
@@ -75,42 +70,70 @@ UPDATE roomtrail.positions SET epoch = epoch + 1 WHERE version = %[3]d`, r.live.
 	if err != nil {
 		return err
 	}
-	if err := lockViews(ctx, tx, 500*time.Millisecond<<(try-1)); err != nil {
-		return err
-	}
 	if err := pointViews(ctx, tx, r.liveName()); err != nil {
 		return err
 	}
 	return forgetRebuild(ctx, tx)
 }
 
-// lockViews takes the views from their readers. A reader that waits for one of
-// them while it holds another must not be the one that the server ends as
-// deadlocked, which it looks for after a second: so this gives up before.
-func lockViews(ctx context.Context, tx pgx.Tx, within time.Duration) error {
+// How long a lock is waited for while no other is held, how long while some are,
+// and for how long some are held before all are.
+const (
+	waitAlone = "3s"
+	waitAmong = "100ms"
+	holdSome  = 600 * time.Millisecond
+)
+
+// lockReaders takes the views from their readers, and the marks of the second
+// stage from who works there: they end first, and find the new tables afterwards.
+//
+// A reader that waits for one view while it holds another must not be the one that
+// the server ends as deadlocked, which it looks for after a second. So what is not
+// to be had soon is waited for with nothing in hand, and comes first then.
+func (r *rebuild) lockReaders(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
-SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v' AND c.relname = ANY($1) ORDER BY 1`, projections.PublicViews)
+SELECT format('ALTER VIEW public.%I OWNER TO %I', relname, $2::text) -- LOCK TABLE would lock all that the view rests on
+FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'v' AND relname = ANY($1)
+ORDER BY relname`, projections.PublicViews, ownerRole)
 	if err != nil {
 		return err
 	}
-	views, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	locks, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return err
 	}
-	if err := exec(ctx, tx, fmt.Sprintf("SET LOCAL lock_timeout = '%dms'", within.Milliseconds()/2)); err != nil {
-		return err
-	}
-	started := time.Now()
-	for _, v := range views {
-		// LOCK TABLE would lock all that the view rests on.
-		if err := exec(ctx, tx, fmt.Sprintf("ALTER VIEW public.%s OWNER TO %s", v, ownerRole)); err != nil {
-			return fmt.Errorf("lock view %s: %w", v, err)
+	locks = append([]string{"LOCK TABLE " + r.live.name + ".dirty IN ACCESS EXCLUSIVE MODE"}, locks...)
+	for range 2 * len(locks) {
+		held, err := lockAll(ctx, tx, locks)
+		if err == nil || held == 0 || !isBusy(err) {
+			return err
 		}
-		if time.Since(started) > within {
-			return errBusy
-		}
+		first := locks[held]
+		locks = append([]string{first}, slices.Delete(locks, held, held+1)...)
 	}
-	return nil
+	return errBusy
+}
+
+// lockAll takes all locks or none, and says how many were to be had.
+func lockAll(ctx context.Context, tx pgx.Tx, locks []string) (held int, err error) {
+	err = pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+		var since time.Time
+		wait := waitAlone
+		for _, lock := range locks {
+			if err := exec(ctx, savepoint, "SET LOCAL lock_timeout = '"+wait+"'; "+lock); err != nil {
+				return fmt.Errorf("%s: %w", lock, err)
+			}
+			if held++; held == 1 {
+				since, wait = time.Now(), waitAmong
+			}
+			if time.Since(since) > holdSome && held < len(locks) {
+				return errBusy
+			}
+		}
+		return nil
+	})
+	return held, err
 }
 
 // liveName is what the schema of the rebuilt tables is called from then on.

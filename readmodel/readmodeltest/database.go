@@ -124,19 +124,24 @@ func Apply(t testing.TB, m *readmodel.ReadModel, facts []events.Stored, limit in
 	if limit == 0 {
 		limit = len(facts)
 	}
-	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for start := 0; start < len(facts); start += limit {
-		batch := append([]events.Stored(nil), facts[start:min(start+limit, len(facts))]...)
-		for i := range batch {
-			f := &batch[i]
-			f.Ref = events.Ref{Generation: 1, Seq: at.Seq + uint64(i) + 1}
-			f.StoredAt = created.Add(time.Duration(f.Ref.Seq) * time.Millisecond)
-			f.Digest = events.Digest(events.Encode(&f.Event))
-		}
-		if at, err = m.Apply(ctx, at, events.Batch{Facts: batch, LogCreated: created}); err != nil {
+		if at, err = m.Apply(ctx, at, Place(facts[start:min(start+limit, len(facts))], at.Seq)); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Place gives facts their places in the log of one partition, after a sequence.
+func Place(facts []events.Stored, after uint64) events.Batch {
+	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	batch := append([]events.Stored(nil), facts...)
+	for i := range batch {
+		f := &batch[i]
+		f.Ref = events.Ref{Generation: 1, Seq: after + uint64(i) + 1}
+		f.StoredAt = created.Add(time.Duration(f.Ref.Seq) * time.Millisecond)
+		f.Digest = events.Digest(events.Encode(&f.Event))
+	}
+	return events.Batch{Facts: batch, LogCreated: created}
 }
 
 var _ projections.Store = (*readmodel.ReadModel)(nil)

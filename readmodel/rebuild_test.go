@@ -1,0 +1,224 @@
+package readmodel_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"roomtrail/events"
+	"roomtrail/projections"
+	"roomtrail/readmodel"
+	"roomtrail/readmodel/readmodeltest"
+)
+
+// settled works everything out that is marked.
+func settled(t testing.TB, m *readmodel.ReadModel) {
+	t.Helper()
+	for n := 1; n > 0; {
+		var err error
+		if n, err = m.Settle(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// shown is what all views of rows show, in an order of its own.
+func shown(t testing.TB, readerURL string) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	for view, rows := range views(t, readerURL, lifeBegins.Add(48*time.Hour)) {
+		if view == "pipeline_status" {
+			continue
+		}
+		all[view] = nil
+		for _, r := range rows {
+			b, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[view] = append(all[view], string(b))
+		}
+		slices.Sort(all[view])
+	}
+	return all
+}
+
+func same(t testing.TB, what string, got, want map[string][]string) {
+	t.Helper()
+	for view := range want {
+		if !slices.Equal(got[view], want[view]) {
+			t.Errorf("%s: %s has %d rows, want %d; %s", what, view, len(got[view]), len(want[view]), firstDifference(got[view], want[view]))
+		}
+	}
+}
+
+func firstDifference(got, want []string) string {
+	only := func(a, b []string) string {
+		for _, s := range a {
+			if !slices.Contains(b, s) {
+				return s
+			}
+		}
+		return ""
+	}
+	return fmt.Sprintf("got\n%s\nwant\n%s", only(got, want), only(want, got))
+}
+
+func rebuilt(t testing.TB, url string, config readmodel.RebuildConfig) readmodel.RebuildReport {
+	t.Helper()
+	r, err := readmodel.Rebuild(context.Background(), url, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func noDifference(t testing.TB, r readmodel.RebuildReport) {
+	t.Helper()
+	if len(r.Views) < 8 {
+		t.Errorf("only %d views were compared", len(r.Views))
+	}
+	for _, v := range r.Views {
+		if v.OnlyLive+v.OnlyRebuilt > 0 {
+			t.Errorf("view %s: %d rows only live, %d only rebuilt, in %v\n%s", v.View, v.OnlyLive, v.OnlyRebuilt, v.Columns, strings.Join(v.Samples, "\n"))
+		}
+	}
+}
+
+// A rebuild folds each set once and finds what Apply found batch by batch; and
+// Apply goes on with what it has left.
+func TestRebuildEqualsLive(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{7, 60, 1000} {
+		t.Run(fmt.Sprint("batches of ", limit), func(t *testing.T) {
+			t.Parallel()
+			owner, reader := readmodeltest.Database(t)
+			m := readmodeltest.Open(t, owner)
+			facts := life(int64(limit), 1500)
+			readmodeltest.Apply(t, m, facts[:1000], limit)
+			settled(t, m)
+			before := shown(t, reader)
+			r := rebuilt(t, owner, readmodel.RebuildConfig{})
+			noDifference(t, r)
+			if !r.Switched || r.KeptSchema != "" || r.Facts != 1000 || r.Sets == 0 {
+				t.Errorf("the report is %+v", r)
+			}
+			same(t, "rebuilt", shown(t, reader), before)
+			readmodeltest.Apply(t, m, facts[1000:], limit)
+			settled(t, m)
+
+			other, otherReader := readmodeltest.Database(t)
+			n := readmodeltest.Open(t, other)
+			readmodeltest.Apply(t, n, facts, limit)
+			settled(t, n)
+			same(t, "gone on after the switch", shown(t, reader), shown(t, otherReader))
+		})
+	}
+}
+
+// traffic applies facts as a runner would, whoever fences it, until all are
+// applied or the test is over.
+type traffic struct {
+	done, stop chan struct{}
+	once       sync.Once
+}
+
+func startTraffic(t testing.TB, m *readmodel.ReadModel, facts []events.Stored, limit int) *traffic {
+	t.Helper()
+	tr := &traffic{done: make(chan struct{}), stop: make(chan struct{})}
+	ctx := context.Background()
+	go func() {
+		defer close(tr.done)
+		at, err := m.Claim(ctx, 1, 0)
+		begun := at.Seq
+		for err == nil && int(at.Seq-begun) < len(facts) {
+			select {
+			case <-tr.stop:
+				return
+			default:
+			}
+			rest := facts[at.Seq-begun:]
+			batch := readmodeltest.Place(rest[:min(limit, len(rest))], at.Seq)
+			at, err = m.Apply(ctx, at, batch)
+			if errors.Is(err, projections.ErrFenced) {
+				at, err = m.Claim(ctx, 1, 0)
+			}
+			if _, settleErr := m.Settle(ctx); err == nil {
+				err = settleErr
+			}
+		}
+		if err != nil {
+			t.Errorf("traffic: %v", err)
+		}
+	}()
+	t.Cleanup(tr.end)
+	return tr
+}
+
+func (tr *traffic) end() {
+	tr.once.Do(func() { close(tr.stop) })
+	<-tr.done
+}
+
+// While traffic is applied and readers read, nothing differs, no reader fails,
+// and none ever sees fewer rows.
+func TestRebuildWhileTrafficRuns(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	owner, reader := readmodeltest.Database(t)
+	m := readmodeltest.Open(t, owner)
+	facts := life(5, 4000)
+	readmodeltest.Apply(t, m, facts[:800], 100)
+	tr := startTraffic(t, m, facts[800:], 20)
+
+	reading, stop := context.WithCancel(ctx)
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() { readOn(reading, t, reader) })
+	}
+	for range 3 {
+		noDifference(t, rebuilt(t, owner, readmodel.RebuildConfig{}))
+	}
+	<-tr.done
+	stop()
+	readers.Wait()
+	settled(t, m)
+
+	other, otherReader := readmodeltest.Database(t)
+	n := readmodeltest.Open(t, other)
+	readmodeltest.Apply(t, n, facts, 500)
+	settled(t, n)
+	same(t, "after three rebuilds", shown(t, reader), shown(t, otherReader))
+}
+
+// readOn counts the rows of several views at once, again and again.
+func readOn(ctx context.Context, t testing.TB, url string) {
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close(context.Background())
+	var events, sessions int
+	for ctx.Err() == nil {
+		var e, s int
+		err := conn.QueryRow(context.Background(), `
+SELECT (SELECT count(*) FROM room_events), (SELECT count(*) FROM sessions s LEFT JOIN kicks k USING (app_id, session_id, login_no))`).Scan(&e, &s)
+		if err != nil {
+			t.Errorf("a reader fails: %v", err)
+			return
+		}
+		if e < events || s < sessions {
+			t.Errorf("a reader sees %d events and %d sessions after %d and %d", e, s, events, sessions)
+		}
+		events, sessions = e, s
+	}
+}
