@@ -19,7 +19,7 @@ func OpenThrough(ctx context.Context, url, owner string, dial pgconn.DialFunc) (
 		return nil, err
 	}
 	pc.ConnConfig.DialFunc = dial
-	return open(ctx, pc, Config{Owner: owner, Lease: time.Minute})
+	return open(ctx, pc, Config{Owner: owner, Lease: time.Minute}, ofVersion(projections.Version))
 }
 
 // Break gives the fold a fault: it panics half way, over events that say so.
@@ -58,5 +58,9 @@ func (c RebuildConfig) WithBreak(over func(events.Stored) bool) RebuildConfig {
 
 // OpenVersion opens the read model as a program of an older version would.
 func OpenVersion(ctx context.Context, url, owner string, version int) (*ReadModel, error) {
-	return open(ctx, url, Config{Owner: owner}, &schema{version: version, name: projections.SchemaOf(version)}, nil)
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, pc, Config{Owner: owner}, ofVersion(version))
 }

@@ -59,24 +59,21 @@ const (
 
 // Open connects to a migrated database.
 func Open(ctx context.Context, url string, config Config) (*ReadModel, error) {
-	return open(ctx, url, config, &schema{version: projections.Version, name: projections.Schema()}, nil)
-}
-
-func open(ctx context.Context, url string, config Config, rm *schema, tracer pgx.QueryTracer) (*ReadModel, error) {
 	if config.Owner == "" {
 		return nil, fmt.Errorf("open read model: no owner is named; want a name of this process")
-	}
-	if config.Lease == 0 {
-		config.Lease = 15 * time.Second
 	}
 	pc, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("open read model: %w", err)
 	}
-	return open(ctx, pc, config)
+	return open(ctx, pc, config, ofVersion(projections.Version))
 }
 
-func open(ctx context.Context, pc *pgxpool.Config, config Config) (*ReadModel, error) {
+// open connects to the derived tables of a schema.
+func open(ctx context.Context, pc *pgxpool.Config, config Config, rm *schema) (*ReadModel, error) {
+	if config.Lease == 0 {
+		config.Lease = 15 * time.Second
+	}
 	setParams(pc.ConnConfig, "roomtrail-ingest")
 	// A commit that a crash of the server loses, it loses with its position:
 	// the facts are read again. Waiting for the disk would buy nothing.
@@ -90,7 +87,6 @@ func open(ctx context.Context, pc *pgxpool.Config, config Config) (*ReadModel, e
 		config: config, rm: rm, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
 		months: make(map[string]bool), combinations: make(map[[16]byte]bool),
 	}
-	pc.ConnConfig.Tracer = tracer
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {

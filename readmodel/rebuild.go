@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"roomtrail/projections"
 )
@@ -165,12 +166,17 @@ func openRebuild(ctx context.Context, url string, config RebuildConfig) (_ *rebu
 	case live > projections.Version:
 		return nil, newerError(live)
 	}
-	r.live = &schema{version: live, name: projections.SchemaOf(live)}
-	filled := &schema{version: projections.Version, name: projections.Schema()}
+	r.live = ofVersion(live)
+	filled := ofVersion(projections.Version)
 	if live == projections.Version {
 		filled.name += "_next"
 	}
-	if r.m, err = open(ctx, url, Config{Owner: "rebuild"}, filled, config.tracer); err != nil {
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	pc.ConnConfig.Tracer = config.tracer
+	if r.m, err = open(ctx, pc, Config{Owner: "rebuild"}, filled); err != nil {
 		return nil, err
 	}
 	r.m.taken = func(s shard) uint64 { return r.at[s] }

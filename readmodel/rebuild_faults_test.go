@@ -52,7 +52,7 @@ func killed(t testing.TB, url string, n int, config readmodel.RebuildConfig) boo
 func TestRebuildKilledAndResumed(t *testing.T) {
 	t.Parallel()
 	facts := life(11, 600)
-	step := 5
+	step := 9
 	if testing.Short() {
 		step = 40
 	}

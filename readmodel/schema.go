@@ -19,6 +19,11 @@ type schema struct {
 	named   sync.Map // SQL text: the same with the schema's name in it
 }
 
+// ofVersion is where a version lies that is live.
+func ofVersion(version int) *schema {
+	return &schema{version: version, name: projections.SchemaOf(version)}
+}
+
 // sql is the text with the schema's name in it.
 func (s *schema) sql(text string) string {
 	if named, ok := s.named.Load(text); ok {

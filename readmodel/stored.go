@@ -6,8 +6,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"roomtrail/events"
-	"roomtrail/projections"
-	"roomtrail/room"
 )
 
 // storedColumns are all that a fact says, in the order in which scanStored takes
@@ -46,9 +44,9 @@ ORDER BY e.stream_seq`
 func scanStored(rows pgx.Rows) (s storedFact, err error) {
 	var w witnessRow
 	var isWitness bool
-	var previous, transition string
+	var previous string
 	owner := &set{}
-	more := append(w.columns(), &isWitness, &previous, &transition,
+	more := append(w.columns(), &isWitness, &previous, &s.found.Transition,
 		&owner.firstStored, &owner.key.AppID, &owner.key.RoomID, &owner.key.UserID, &owner.key.SessionID)
 	owner.id, s.f, err = scanFact(rows, more...)
 	if err != nil {
@@ -60,7 +58,7 @@ func scanStored(rows pgx.Rows) (s storedFact, err error) {
 		f.Witness = w.witness()
 	}
 	s.owner = owner
-	s.found = projections.Mark{Ref: f.Ref, Previous: events.NoReason, Transition: room.Rating(transition)}
+	s.found.Ref, s.found.Previous = f.Ref, events.NoReason
 	if previous != "" {
 		s.found.Previous, err = events.ParseReason(previous)
 	}
