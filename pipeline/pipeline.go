@@ -133,18 +133,6 @@ func (p *Pipeline) fail(err error) {
 	}
 }
 
-func (p *Pipeline) migrate(ctx context.Context) error {
-	if !p.config.Project {
-		return nil
-	}
-	if !p.config.NoMigrate {
-		if err := readmodel.Migrate(ctx, p.databaseURL, p.config.ReaderPassword); err != nil {
-			return err
-		}
-	}
-	return readmodel.CheckSchema(ctx, p.databaseURL)
-}
-
 func (p *Pipeline) openLog(ctx context.Context) (err error) {
 	fresh := p.config.Partitions
 	switch {

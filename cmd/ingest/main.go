@@ -31,6 +31,7 @@ type program struct {
 	Keys        keys        `cmd:"" help:"Make, show and revoke the keys of those who send events."`
 	Partitions  partitions  `cmd:"" help:"Show the partitions of the log, or change their number: ingest partitions 4."`
 	Migrate     migrate     `cmd:"" help:"Bring the schema up, show it, or repair it after a failure."`
+	Rebuild     rebuild     `cmd:"" help:"Fill the read model anew from the facts beside the live one, compare, and switch."`
 	Quarantine  quarantine  `cmd:"" help:"What could not be read or projected: look at it, try it again, drop it."`
 	Status      status      `cmd:"" help:"Show the log, how far it is applied, quarantine and storage."`
 	Doctor      doctor      `cmd:"" help:"Say what is unsafe or not set up, and what to do. Exit 1 where there is danger."`

@@ -131,6 +131,27 @@ func Apply(t testing.TB, m *readmodel.ReadModel, facts []events.Stored, limit in
 	}
 }
 
+// MakeOlder lets a database be one that the program of the version before has
+// written, and returns that version.
+func MakeOlder(t testing.TB, ownerURL string) (version int) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, ownerURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	version = projections.Version - 1
+	_, err = conn.Exec(ctx, fmt.Sprintf(`
+ALTER SCHEMA %s RENAME TO %s;
+UPDATE roomtrail.read_models SET version = %[3]d;
+UPDATE roomtrail.positions SET version = %[3]d`, projections.Schema(), projections.SchemaOf(version), version))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
 // Place gives facts their places in the log of one partition, after a sequence.
 func Place(facts []events.Stored, after uint64) events.Batch {
 	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
