@@ -63,7 +63,7 @@ func (r *rebuild) switchTx(ctx context.Context, tx pgx.Tx, report *RebuildReport
 		err = exec(ctx, tx, fmt.Sprintf(`
 ALTER SCHEMA %[1]s RENAME TO %[1]s_old;
 ALTER SCHEMA %[2]s RENAME TO %[1]s;
-UPDATE roomtrail.positions SET epoch = epoch + 1 WHERE version = %[3]d`, r.live.name, r.m.rm.name, r.live.version))
+UPDATE roomtrail.positions SET epoch = epoch + 1 WHERE version = %[3]d AND epoch > 0 -- nobody holds what was never claimed`, r.live.name, r.m.rm.name, r.live.version))
 	} else {
 		err = r.supersede(ctx, tx)
 	}
@@ -153,13 +153,13 @@ func (r *rebuild) supersede(ctx context.Context, tx pgx.Tx) error {
 		args []any
 	}{
 		{`
-INSERT INTO roomtrail.positions AS p (version, generation, partition, seq, log_created, digest, log_last, applied_at, halted)
-SELECT $2, generation, partition, seq, log_created, digest, log_last, applied_at, halted
+INSERT INTO roomtrail.positions AS p (version, generation, partition, seq, log_created, digest, log_last, applied_at, halted, epoch)
+SELECT $2, generation, partition, seq, log_created, digest, log_last, applied_at, halted, epoch
 FROM roomtrail.positions
 WHERE version = $1
 ON CONFLICT (version, generation, partition) DO UPDATE
 SET seq = EXCLUDED.seq, log_created = EXCLUDED.log_created, digest = EXCLUDED.digest, log_last = EXCLUDED.log_last,
-    applied_at = EXCLUDED.applied_at, halted = EXCLUDED.halted, epoch = p.epoch + 1`, []any{old, now}},
+    applied_at = EXCLUDED.applied_at, halted = EXCLUDED.halted, epoch = greatest(p.epoch, EXCLUDED.epoch) + 1`, []any{old, now}},
 		{`
 UPDATE roomtrail.positions
 SET epoch = epoch + 1, owner = 'superseded by read model ' || $2::text, lease_until = 'infinity', updated_at = now()

@@ -148,7 +148,7 @@ func startTraffic(t testing.TB, m *readmodel.ReadModel, facts []events.Stored, l
 			rest := facts[at.Seq-begun:]
 			batch := readmodeltest.Place(rest[:min(limit, len(rest))], at.Seq)
 			at, err = m.Apply(ctx, at, batch)
-			if errors.Is(err, projections.ErrFenced) {
+			for errors.Is(err, projections.ErrFenced) || errors.Is(err, projections.ErrOwned) { // held still
 				at, err = m.Claim(ctx, 1, 0)
 			}
 			if _, settleErr := m.Settle(ctx); err == nil {
