@@ -62,7 +62,7 @@ func TestRebuildKilledAndResumed(t *testing.T) {
 			owner, reader := readmodeltest.Database(t)
 			m := readmodeltest.Open(t, owner)
 			readmodeltest.Apply(t, m, facts[:300], 50)
-			settled(t, m)
+			settle(t, m)
 			applied := 300
 			kills := 0
 			for n := 4 + offset*step/2; !killed(t, owner, n, readmodel.RebuildConfig{}); n += step {
@@ -79,14 +79,14 @@ func TestRebuildKilledAndResumed(t *testing.T) {
 				t.Errorf("it was killed only %d times", kills)
 			}
 			readmodeltest.Apply(t, m, facts[applied:], 7)
-			settled(t, m)
+			settle(t, m)
 			after := shown(t, reader)
 			noDifference(t, rebuilt(t, owner, readmodel.RebuildConfig{DryRun: true}))
 
 			other, otherReader := readmodeltest.Database(t)
 			n := readmodeltest.Open(t, other)
 			readmodeltest.Apply(t, n, facts, 100)
-			settled(t, n)
+			settle(t, n)
 			same(t, "killed and resumed", after, shown(t, otherReader))
 		})
 	}
@@ -98,7 +98,7 @@ func TestRebuildGoesOnWhereItWas(t *testing.T) {
 	owner, _ := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
 	readmodeltest.Apply(t, m, life(3, 200), 0)
-	settled(t, m)
+	settle(t, m)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_, err := readmodel.Rebuild(ctx, owner, readmodel.RebuildConfig{Progress: func(p readmodel.RebuildProgress) {
@@ -127,7 +127,7 @@ func TestDryRunFindsATamperedRow(t *testing.T) {
 	owner, reader := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
 	readmodeltest.Apply(t, m, life(1, 400), 100)
-	settled(t, m)
+	settle(t, m)
 	right := shown(t, reader)
 	execute(t, owner, "UPDATE "+projections.Schema()+".logins SET connected_ms = connected_ms + 1 WHERE (set_id, login_no) = (SELECT set_id, login_no FROM "+projections.Schema()+".logins LIMIT 1)")
 	execute(t, owner, "DELETE FROM "+projections.Schema()+".anomalies WHERE ctid = (SELECT ctid FROM "+projections.Schema()+".anomalies LIMIT 1)")
@@ -167,7 +167,7 @@ func TestRebuildTakesAChangedProfile(t *testing.T) {
 	m := readmodeltest.Open(t, owner)
 	facts := life(2, 600)
 	readmodeltest.Apply(t, m, facts[:300], 100)
-	settled(t, m)
+	settle(t, m)
 	change := func(to int) {
 		execute(t, owner, fmt.Sprintf("UPDATE roomtrail.profiles SET heartbeat_timeout_ms = %d", to))
 	}
@@ -199,13 +199,13 @@ func TestRebuildTakesAChangedProfile(t *testing.T) {
 	change(1000)
 	rebuilt(t, owner, readmodel.RebuildConfig{})
 	readmodeltest.Apply(t, m, facts[300:], 100) // with states of the new limits
-	settled(t, m)
+	settle(t, m)
 
 	other, otherReader := readmodeltest.Database(t)
 	execute(t, other, "UPDATE roomtrail.profiles SET heartbeat_timeout_ms = 1000")
 	n := readmodeltest.Open(t, other)
 	readmodeltest.Apply(t, n, facts, 100)
-	settled(t, n)
+	settle(t, n)
 	same(t, "with the changed profile", shown(t, reader), shown(t, otherReader))
 }
 

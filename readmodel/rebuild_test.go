@@ -19,17 +19,6 @@ import (
 	"roomtrail/readmodel/readmodeltest"
 )
 
-// settled works everything out that is marked.
-func settled(t testing.TB, m *readmodel.ReadModel) {
-	t.Helper()
-	for n := 1; n > 0; {
-		var err error
-		if n, err = m.Settle(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // shown is what all views of rows show, in an order of its own.
 func shown(t testing.TB, readerURL string) map[string][]string {
 	t.Helper()
@@ -104,7 +93,7 @@ func TestRebuildEqualsLive(t *testing.T) {
 			m := readmodeltest.Open(t, owner)
 			facts := life(int64(limit), 1500)
 			readmodeltest.Apply(t, m, facts[:1000], limit)
-			settled(t, m)
+			settle(t, m)
 			before := shown(t, reader)
 			r := rebuilt(t, owner, readmodel.RebuildConfig{})
 			noDifference(t, r)
@@ -113,12 +102,12 @@ func TestRebuildEqualsLive(t *testing.T) {
 			}
 			same(t, "rebuilt", shown(t, reader), before)
 			readmodeltest.Apply(t, m, facts[1000:], limit)
-			settled(t, m)
+			settle(t, m)
 
 			other, otherReader := readmodeltest.Database(t)
 			n := readmodeltest.Open(t, other)
 			readmodeltest.Apply(t, n, facts, limit)
-			settled(t, n)
+			settle(t, n)
 			same(t, "gone on after the switch", shown(t, reader), shown(t, otherReader))
 		})
 	}
@@ -190,12 +179,12 @@ func TestRebuildWhileTrafficRuns(t *testing.T) {
 	<-tr.done
 	stop()
 	readers.Wait()
-	settled(t, m)
+	settle(t, m)
 
 	other, otherReader := readmodeltest.Database(t)
 	n := readmodeltest.Open(t, other)
 	readmodeltest.Apply(t, n, facts, 500)
-	settled(t, n)
+	settle(t, n)
 	same(t, "after three rebuilds", shown(t, reader), shown(t, otherReader))
 }
 

@@ -86,7 +86,7 @@ func TestRebuildOfANewerVersion(t *testing.T) {
 	facts := life(21, 1500)
 	m := readmodeltest.Open(t, owner)
 	readmodeltest.Apply(t, m, facts[:300], 100)
-	settled(t, m)
+	settle(t, m)
 	version := readmodeltest.MakeOlder(t, owner)
 	old, err := readmodel.OpenVersion(ctx, owner, "test", version)
 	if err != nil {
@@ -149,12 +149,12 @@ func TestRebuildOfANewerVersion(t *testing.T) {
 		t.Fatalf("the newer program claims %+v, %v", now, err)
 	}
 	readmodeltest.Apply(t, m, facts[applied:], 50)
-	settled(t, m)
+	settle(t, m)
 
 	other, otherReader := readmodeltest.Database(t)
 	n := readmodeltest.Open(t, other)
 	readmodeltest.Apply(t, n, facts, 500)
-	settled(t, n)
+	settle(t, n)
 	same(t, "with the newer version", shown(t, reader), shown(t, otherReader))
 }
 
