@@ -119,6 +119,7 @@ type drainStand struct {
 	postgres   *embedded.Postgres
 	model      *readmodel.ReadModel
 	sql        *pgx.Conn
+	url        string // of the database
 	version    string
 	postmaster int
 }
@@ -142,14 +143,14 @@ func openDrain(ctx context.Context, dir string) (_ *drainStand, err error) {
 	if d.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{Dir: filepath.Join(dir, "postgres")}); err != nil {
 		return nil, err
 	}
-	url := d.postgres.DSN(d.postgres.Superuser(), "postgres")
-	if err = readmodel.Migrate(ctx, url, ""); err != nil {
+	d.url = d.postgres.DSN(d.postgres.Superuser(), "postgres")
+	if err = readmodel.Migrate(ctx, d.url, ""); err != nil {
 		return nil, err
 	}
-	if d.model, err = readmodel.Open(ctx, url, readmodel.Config{Owner: "bench"}); err != nil {
+	if d.model, err = readmodel.Open(ctx, d.url, readmodel.Config{Owner: "bench"}); err != nil {
 		return nil, err
 	}
-	if d.sql, err = pgx.Connect(ctx, url); err != nil {
+	if d.sql, err = pgx.Connect(ctx, d.url); err != nil {
 		return nil, err
 	}
 	d.version = d.sql.PgConn().ParameterStatus("server_version")
