@@ -78,8 +78,8 @@ func (b *bench) timeRebuild(ctx context.Context, d *drainStand, out *row) error 
 	case found.Facts < int64(b.flags.Events):
 		return fmt.Errorf("only %d of %d facts were folded", found.Facts, b.flags.Events)
 	}
-	b.say("rebuild: %d facts of %d sets; fill %.1f s, catch up %.1f s, compare %.1f s, in all %.1f s", found.Facts, found.Sets,
-		spent[readmodel.StepFill].Seconds(), spent[readmodel.StepCatchUp].Seconds(), spent[readmodel.StepCompare].Seconds(), found.Took.Seconds())
+	b.say("rebuild: %d facts of %d sets; fill %.1f s, catch up %.1f s, second stage %.1f s, compare %.1f s, in all %.1f s", found.Facts, found.Sets,
+		spent[readmodel.StepFill].Seconds(), spent[readmodel.StepCatchUp].Seconds(), spent[readmodel.StepSettle].Seconds(), spent[readmodel.StepCompare].Seconds(), found.Took.Seconds())
 	out.measured(int(found.Facts), &clock, took)
 	if err := limit.time(func() error { return d.copyDerived(ctx) }); err != nil {
 		return fmt.Errorf("copy derived tables: %w", err)
