@@ -33,6 +33,12 @@ var stormsViewsSQL string
 //go:embed health_views.sql
 var healthViewsSQL string
 
+//go:embed recount.sql
+var recountSQL string
+
+//go:embed waits.sql
+var waitsSQL string
+
 //go:embed metrics.sql
 var metricsSQL string
 
@@ -47,13 +53,20 @@ var rmPrefix = regexp.MustCompile(`\brm\.`)
 
 // Views returns the statements that point the public views and functions at
 // the derived tables of that schema.
-func Views(schema string) string { return InSchema(schema, viewsSQL+healthViewsSQL+metricsSQL) }
+func Views(schema string) string {
+	return InSchema(schema, viewsSQL+healthViewsSQL+recountSQL+waitsSQL+metricsSQL)
+}
 
 // InSchema replaces the prefix rm. by the schema.
 func InSchema(schema, sql string) string { return rmPrefix.ReplaceAllString(sql, schema+".") }
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruption_impact", "interruptions", "kicks",
+	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruption_impact", "interruptions", "kicks", "metric_definitions",
 	"pipeline_status", "profiles", "quarantine", "room_events", "room_impact", "server_visits", "sessions", "storms",
+}
+
+// PublicFunctions are what the reader may call, and nobody else.
+var PublicFunctions = []string{
+	"heartbeat_timeout_rate", "kick_rate", "login_success", "metric", "reconnect_success", "roomtrail_now",
 }

@@ -70,6 +70,9 @@ func Migrate(ctx context.Context, url, readerPassword string) error {
 	if err := writeEdges(ctx, conn); err != nil {
 		return err
 	}
+	if err := writeDefinitions(ctx, conn); err != nil {
+		return err
+	}
 	return makeReadModel(ctx, conn)
 }
 
@@ -286,6 +289,34 @@ func writeEdges(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// writeDefinitions brings the meaning of the figures into the database.
+func writeDefinitions(ctx context.Context, conn *pgx.Conn) error {
+	var rows [][]any
+	for i, d := range projections.Definitions {
+		spans := make([]int16, 0, len(d.Spans))
+		for _, s := range d.Spans {
+			spans = append(spans, int16(s))
+		}
+		rows = append(rows, []any{
+			d.Name, i + 1, d.No, d.Title, d.Unit, d.Formula, d.Minimum, append([]string{}, d.By...), d.Sources, d.Columns(),
+			d.Numerator, d.Denominator, d.All, d.Open, d.Inferred, text(d.InferredOf),
+			d.Scale, d.IsShare, ifAny(d.Quantile > 0, d.Quantile), spans, d.IsNow,
+		})
+	}
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "DELETE FROM roomtrail.metric_definitions"); err != nil {
+			return err
+		}
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", "metric_definitions"}, columns(`metric position no title unit formula minimum takes
+			sources columns numerator denominator all_members open inferred inferred_of scale has_interval quantile spans is_now`), pgx.CopyFromRows(rows))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("migrate: write definitions of figures: %w", err)
+	}
+	return nil
+}
+
 // makeReadModel makes the derived tables of this version where they are
 // missing, and points the views at them. Views are replaced, never dropped,
 // so that grants survive; a long reader must not hold everything up, hence
@@ -337,6 +368,13 @@ INSERT INTO roomtrail.read_models (version, live) VALUES (%[4]d, true);`, schema
 	sql := "SET LOCAL lock_timeout = '3s'; SET LOCAL search_path = public, pg_catalog;\n" + projections.Views(schema)
 	for _, v := range projections.PublicViews {
 		sql += fmt.Sprintf("\nALTER VIEW public.%[1]s OWNER TO %[2]s;\nGRANT SELECT ON public.%[1]s TO %[3]s;", v, ownerRole, ReaderRole)
+	}
+	sql += fmt.Sprintf(`
+GRANT SELECT ON ALL TABLES IN SCHEMA %[1]s TO %[2]s;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA %[1]s FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA %[1]s TO %[2]s;`, schema, ownerRole)
+	for _, f := range projections.PublicFunctions {
+		sql += fmt.Sprintf("\nALTER FUNCTION public.%[1]s OWNER TO %[2]s;\nREVOKE EXECUTE ON FUNCTION public.%[1]s FROM PUBLIC;\nGRANT EXECUTE ON FUNCTION public.%[1]s TO %[3]s, CURRENT_USER;", f, ownerRole, ReaderRole)
 	}
 	_, err := tx.Exec(ctx, sql)
 	return err
