@@ -58,6 +58,27 @@ LANGUAGE sql STABLE AS $$
     WHERE EXISTS (SELECT FROM has h JOIN unnest(columns) c(name) USING (name))
 $$;
 
+-- The counters of a range by minute, counted anew from the rows: what they
+-- should hold, all partitions together.
+CREATE OR REPLACE FUNCTION rm.recount(since timestamptz, until timestamptz) RETURNS SETOF rm.counters
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    keys     CONSTANT text[] := ARRAY['app_id', 'platform', 'family', 'sdk_version', 'network', 'carrier', 'region', 'is_import'];
+    minute   CONSTANT text := 'date_bin(''1 minute'', m.at, ''2000-01-03 00:00:00+00'')';
+    range    CONSTANT text := 'm.at >= $1 AND m.at < $2';
+    measures CONSTANT text[] := (SELECT array_agg(attname::text ORDER BY attnum) FROM pg_catalog.pg_attribute
+                                 WHERE attrelid = 'rm.counters'::regclass AND attnum > 4 AND NOT attisdropped);
+BEGIN
+    RETURN QUERY EXECUTE 'SELECT 1::smallint, r.bucket, c.combination, 0, '
+        || (SELECT string_agg(format('sum(r.%I)::bigint', m), ', ' ORDER BY no) FROM unnest(measures) WITH ORDINALITY x(m, no))
+        || ' FROM (' || rm.branch('login_rows', minute, range, measures, keys, NULL)
+        || ' UNION ALL ' || rm.branch('interruption_rows', minute, range, measures, keys, NULL)
+        || ' UNION ALL ' || rm.branch('event_rows', minute, range, measures, keys, NULL)
+        || ') r LEFT JOIN rm.combinations c ON (c.app_id, c.platform, c.family, c.sdk_version, c.network, c.carrier, c.region, c.is_import::text) = (k1, k2, k3, k4, k5, k6, k7, k8)
+GROUP BY r.bucket, c.combination, k1, k2, k3, k4, k5, k6, k7, k8'
+        USING since, until;
+END $$;
+
 -- The members of a figure as one statement. Its parameters are since, until,
 -- step, app and now.
 CREATE OR REPLACE FUNCTION rm.members(d roomtrail.metric_definitions, since timestamptz, until timestamptz, step interval, ask text[], app text)
