@@ -169,7 +169,13 @@ func durations() []Definition {
 		Sources: words("duration interruption"), Numerator: "0", Denominator: "finished",
 		All: "finished + waiting", Open: "waiting", Inferred: "0", By: byRoom, Spans: []Span{Reconnect},
 	}
-	return quantiles(finished)
+	all := Definition{
+		Name: "reconnect_duration_all", No: "10", Title: "Time to reconnect, of all", Minimum: 20,
+		Formula: "the time after which that share is back by the product-limit estimate: who is open or ended otherwise counts as still waiting, who was lost as never back; null means: not within what has been seen",
+		Sources: []string{"recovery"}, Numerator: "0", Denominator: "watched",
+		All: "watched", Open: "still_open", Inferred: "lost", By: byRoom,
+	}
+	return append(quantiles(finished), quantiles(all)...)
 }
 
 func sessions(d Definition) Definition {

@@ -79,6 +79,14 @@ GROUP BY r.bucket, c.combination, k1, k2, k3, k4, k5, k6, k7, k8'
         USING since, until;
 END $$;
 
+-- The key of a row as arguments of jsonb_build_object.
+CREATE OR REPLACE FUNCTION rm.told(ask text[]) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(string_agg(format('%L, nullif(f.k%s, '''')%s', k.name, k.no,
+                                      CASE k.name WHEN 'is_import' THEN '::boolean' WHEN 'error_code' THEN '::bigint' ELSE '' END), ', ' ORDER BY k.no), '')
+    FROM unnest(ask) WITH ORDINALITY k(name, no)
+$$;
+
 -- The members of a figure as one statement. Its parameters are since, until,
 -- step, app and now.
 CREATE OR REPLACE FUNCTION rm.members(d roomtrail.metric_definitions, since timestamptz, until timestamptz, step interval, ask text[], app text)
@@ -131,10 +139,7 @@ DECLARE
     zeros text := (SELECT string_agg(format('coalesce(s.%1$I, 0) AS %1$I', c), ', ') FROM unnest(d.columns) c);
     keys  text := coalesce((SELECT string_agg(', k' || k.no, '' ORDER BY k.no) FROM unnest(ask) WITH ORDINALITY k(name, no)), '');
     kept  text := coalesce((SELECT string_agg(', k' || k.no, '' ORDER BY k.no) FROM unnest(ask) WITH ORDINALITY k(name, no) WHERE k.name <> ALL (outcomes)), '');
-    told  text := coalesce((SELECT string_agg(format('%L, %s', k.name, CASE WHEN k.name = 'is_import' THEN format('nullif(f.k%s, '''')::boolean', k.no)
-                                                                            WHEN k.name = 'error_code' THEN format('nullif(f.k%s, '''')::bigint', k.no)
-                                                                            ELSE format('nullif(f.k%s, '''')', k.no) END), ', ' ORDER BY k.no)
-                            FROM unnest(ask) WITH ORDINALITY k(name, no)), '');
+    told  text := rm.told(ask);
     frame text := CASE
         WHEN d.is_now THEN 'SELECT $5 AS bucket'
         WHEN step IS NULL THEN 'SELECT $1 AS bucket'
@@ -145,21 +150,32 @@ DECLARE
                           d.denominator, d.all_members, d.open, d.inferred, coalesce(d.inferred_of, d.denominator));
     value  text := 'CASE WHEN f.denominator > 0 THEN ' || d.scale || ' * f.numerator / f.denominator END';
     middle text := '';
+    before text := '';
+    members text := rm.members(d, since, until, step, ask, app);
 BEGIN
-    IF d.quantile IS NOT NULL THEN
+    IF 'recovery' = ANY (d.sources) THEN -- by the product-limit estimate
+        counts := 'NULL::double precision AS numerator';
+        value := 'q.ms';
+        before := 'watched AS (' || rm.branch('recovery_rows', CASE WHEN step IS NULL THEN '$1' ELSE 'date_bin($3, m.at, ''2000-01-03 00:00:00+00'')' END,
+            'm.at >= $1 AND m.at < $2', ARRAY['ms', 'back', 'finished'], ask, app) || '), ' || rm.survival(keys) || ',';
+        middle := format('
+LEFT JOIN (SELECT bucket%1$s, min(ms) AS ms FROM km WHERE waiting <= 1 - %2$s + 1e-9 GROUP BY bucket%1$s) q USING (bucket%1$s)', keys, d.quantile);
+    ELSIF d.quantile IS NOT NULL THEN
         counts := 'NULL::double precision AS numerator';
         value := 'e.middle_ms';
+        members := 'SELECT bucket' || keys || ', b, ' || replace(sums, '::double precision', '::bigint') || ' FROM (' || members || ') m GROUP BY bucket' || keys || ', b';
         middle := format('
 LEFT JOIN (
-    SELECT r.bucket%1$s, min(r.b) AS b
-    FROM (SELECT bucket%1$s, b, sum(sum(finished)) OVER (PARTITION BY bucket%1$s ORDER BY b) AS upto FROM members WHERE b IS NOT NULL GROUP BY bucket%1$s, b) r
-    JOIN figures g USING (bucket%1$s)
-    WHERE r.upto >= ceil(%2$s * g.denominator::numeric)
-    GROUP BY r.bucket%3$s
+    SELECT bucket%1$s, min(b) AS b
+    FROM (SELECT bucket%1$s, b, sum(finished) OVER (PARTITION BY bucket%1$s ORDER BY b) AS upto, %2$s FROM members m) r
+    WHERE b IS NOT NULL AND upto >= ceil(%3$s * (%4$s)::numeric)
+    GROUP BY bucket%1$s
 ) q USING (bucket%1$s)
-LEFT JOIN roomtrail.histogram_edges e ON e.bucket = q.b', keys, d.quantile::numeric, replace(keys, ' k', ' r.k'));
+LEFT JOIN roomtrail.histogram_edges e ON e.bucket = q.b', keys,
+            (SELECT string_agg(format('sum(m.%1$I) OVER (PARTITION BY bucket%2$s) AS %1$I', c, keys), ', ') FROM unnest(d.columns) c),
+            d.quantile::numeric, d.denominator);
     END IF;
-    RETURN 'WITH members AS (' || rm.members(d, since, until, step, ask, app) || '),
+    RETURN 'WITH ' || before || ' members AS (' || members || '),
 sums AS (SELECT bucket' || keys || ', ' || sums || ' FROM members m GROUP BY bucket' || keys || '),
 figures AS (' ||
         CASE WHEN ask = '{}' THEN 'SELECT s.bucket, ' || counts || ', ' || of_all || ' FROM (SELECT f.bucket, ' || zeros || ' FROM (' || frame || ') f LEFT JOIN sums s USING (bucket)) s'

@@ -39,6 +39,9 @@ var recountSQL string
 //go:embed waits.sql
 var waitsSQL string
 
+//go:embed recovery.sql
+var recoverySQL string
+
 //go:embed metrics.sql
 var metricsSQL string
 
@@ -54,7 +57,7 @@ var rmPrefix = regexp.MustCompile(`\brm\.`)
 // Views returns the statements that point the public views and functions at
 // the derived tables of that schema.
 func Views(schema string) string {
-	return InSchema(schema, viewsSQL+healthViewsSQL+recountSQL+waitsSQL+metricsSQL)
+	return InSchema(schema, viewsSQL+stormsViewsSQL+healthViewsSQL+recountSQL+waitsSQL+metricsSQL+recoverySQL)
 }
 
 // InSchema replaces the prefix rm. by the schema.
@@ -68,5 +71,5 @@ var PublicViews = []string{
 
 // PublicFunctions are what the reader may call, and nobody else.
 var PublicFunctions = []string{
-	"heartbeat_timeout_rate", "kick_rate", "login_success", "metric", "reconnect_success", "roomtrail_now",
+	"heartbeat_timeout_rate", "kick_rate", "login_success", "metric", "reconnect_success", "recovery_curve", "roomtrail_now",
 }
