@@ -13,20 +13,30 @@ CREATE TABLE roomtrail.histogram_edges (
     middle_ms double precision NOT NULL  -- what its durations are told as
 );
 
--- What each figure means and how it is worked out, written by the program at start.
+-- What each figure means and how it is worked out, written by the program at
+-- start. The expressions are arithmetic over sums of columns of the sources.
 CREATE TABLE roomtrail.metric_definitions (
-    metric      text     PRIMARY KEY,
-    no          text     NOT NULL, -- its number in the list of definitions
-    title       text     NOT NULL,
-    unit        text     NOT NULL,
-    formula     text     NOT NULL, -- in words
-    minimum     integer  NOT NULL, -- of the denominator, below which a figure has no colour
-    source      text     NOT NULL, -- which relation holds its members
-    numerator   text     NOT NULL, -- SQL over that relation
-    denominator text     NOT NULL,
-    all_members text     NOT NULL, -- those that may come to be counted
-    open        text     NOT NULL, -- of those: not decided yet
-    inferred    text     NOT NULL  -- of the numerator or denominator: told by silence alone
+    metric       text             PRIMARY KEY,
+    position     integer          NOT NULL, -- in which they are listed
+    no           text             NOT NULL, -- its number in the list of definitions
+    title        text             NOT NULL,
+    unit         text             NOT NULL,
+    formula      text             NOT NULL, -- in words
+    minimum      integer          NOT NULL, -- of the denominator, below which a figure has no colour
+    takes        text[]           NOT NULL, -- what it can be broken down by
+    sources      text[]           NOT NULL, -- which relations hold its members
+    columns      text[]           NOT NULL, -- which of their columns the expressions name
+    numerator    text             NOT NULL,
+    denominator  text             NOT NULL,
+    all_members  text             NOT NULL, -- those that may come to be counted
+    open         text             NOT NULL, -- of those: not decided yet
+    inferred     text             NOT NULL, -- told by silence alone
+    inferred_of  text,                      -- of these; null is the denominator
+    scale        double precision NOT NULL, -- the value is numerator by denominator times this
+    has_interval boolean          NOT NULL, -- the numerator counts among the denominator
+    quantile     double precision,          -- of durations; null where it is a ratio
+    spans        smallint[]       NOT NULL, -- of durations: which
+    is_now       boolean          NOT NULL  -- it is about now alone
 );
 
 -- How long events took from their receipt to their commit, by minute of the

@@ -34,6 +34,15 @@ var stormsViewsSQL string
 //go:embed health_views.sql
 var healthViewsSQL string
 
+//go:embed recount.sql
+var recountSQL string
+
+//go:embed waits.sql
+var waitsSQL string
+
+//go:embed recovery.sql
+var recoverySQL string
+
 //go:embed metrics.sql
 var metricsSQL string
 
@@ -51,7 +60,9 @@ var rmPrefix = regexp.MustCompile(`\brm\.`)
 
 // Views returns the statements that point the public views and functions at
 // the derived tables of that schema.
-func Views(schema string) string { return InSchema(schema, viewsSQL+healthViewsSQL+metricsSQL) }
+func Views(schema string) string {
+	return InSchema(schema, viewsSQL+stormsViewsSQL+healthViewsSQL+recountSQL+waitsSQL+metricsSQL+recoverySQL)
+}
 
 // InSchema replaces the prefix rm. by the schema.
 func InSchema(schema, sql string) string { return rmPrefix.ReplaceAllString(sql, schema+".") }
@@ -66,7 +77,7 @@ var viewStatement = regexp.MustCompile(`(?s)CREATE OR REPLACE VIEW public\.(\w+)
 func DerivedViews() []View {
 	var views []View
 	isDerived := regexp.MustCompile(`\brm\.`)
-	for _, m := range viewStatement.FindAllStringSubmatch(viewsSQL+healthViewsSQL+metricsSQL, -1) {
+	for _, m := range viewStatement.FindAllStringSubmatch(viewsSQL+stormsViewsSQL+healthViewsSQL, -1) {
 		if isDerived.MatchString(m[2]) && !strings.Contains(m[2], "roomtrail.positions") {
 			views = append(views, View{m[1], m[2]})
 			isDerived = regexp.MustCompile(isDerived.String() + `|\bpublic\.` + m[1] + `\b`)
@@ -77,6 +88,11 @@ func DerivedViews() []View {
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruption_impact", "interruptions", "kicks",
+	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruption_impact", "interruptions", "kicks", "metric_definitions",
 	"pipeline_status", "profiles", "quarantine", "room_events", "room_impact", "server_visits", "sessions", "storms",
+}
+
+// PublicFunctions are what the reader may call, and nobody else.
+var PublicFunctions = []string{
+	"heartbeat_timeout_rate", "kick_rate", "login_success", "metric", "reconnect_success", "recovery_curve", "roomtrail_now",
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"roomtrail/events"
 	"roomtrail/migrations"
 	"roomtrail/projections"
 )
@@ -79,7 +78,7 @@ func migrateFacts(ctx context.Context, conn *pgx.Conn, url, readerPassword strin
 	if err := writeEdges(ctx, conn); err != nil {
 		return err
 	}
-	return nil
+	return writeDefinitions(ctx, conn)
 }
 
 // schemaConn connects for changes of the schema: they must not wait for ever
@@ -275,50 +274,6 @@ GRANT SELECT ON ALL TABLES IN SCHEMA roomtrail TO %[1]s;`, ownerRole, ReaderRole
 	return err
 }
 
-// writeCodes brings the program's code table into the database.
-func writeCodes(ctx context.Context, conn *pgx.Conn) error {
-	var rows [][]any
-	for _, c := range events.Codes() {
-		rows = append(rows, []any{string(c.Family), c.ErrorCode, c.Category, c.Meaning, c.Advice})
-	}
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "DELETE FROM roomtrail.error_codes"); err != nil {
-			return err
-		}
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", "error_codes"},
-			[]string{"family", "error_code", "category", "meaning", "advice"}, pgx.CopyFromRows(rows))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("migrate: write error codes: %w", err)
-	}
-	return nil
-}
-
-// writeEdges brings the buckets of durations into the database.
-func writeEdges(ctx context.Context, conn *pgx.Conn) error {
-	var rows [][]any
-	edges := projections.HistogramEdges
-	for i, from := range edges {
-		var to any
-		if i+1 < len(edges) {
-			to = edges[i+1]
-		}
-		rows = append(rows, []any{i, from, to, projections.HistogramMiddle(int16(i))})
-	}
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "DELETE FROM roomtrail.histogram_edges"); err != nil {
-			return err
-		}
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"roomtrail", "histogram_edges"}, columns(`bucket from_ms to_ms middle_ms`), pgx.CopyFromRows(rows))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("migrate: write histogram edges: %w", err)
-	}
-	return nil
-}
-
 // makeReadModel makes the derived tables of this version where they are
 // missing, and points the views at them. A long reader must not hold everything
 // up, hence the lock timeout and the tries.
@@ -373,6 +328,13 @@ func pointViews(ctx context.Context, tx pgx.Tx, schema string) error {
 	sql := "SET LOCAL search_path = public, pg_catalog;\n" + projections.Views(schema)
 	for _, v := range projections.PublicViews {
 		sql += fmt.Sprintf("\nALTER VIEW public.%[1]s OWNER TO %[2]s;\nGRANT SELECT ON public.%[1]s TO %[3]s;", v, ownerRole, ReaderRole)
+	}
+	sql += fmt.Sprintf(`
+GRANT SELECT ON ALL TABLES IN SCHEMA %[1]s TO %[2]s;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA %[1]s FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA %[1]s TO %[2]s;`, schema, ownerRole)
+	for _, f := range projections.PublicFunctions {
+		sql += fmt.Sprintf("\nALTER FUNCTION public.%[1]s OWNER TO %[2]s;\nREVOKE EXECUTE ON FUNCTION public.%[1]s FROM PUBLIC;\nGRANT EXECUTE ON FUNCTION public.%[1]s TO %[3]s, CURRENT_USER;", f, ownerRole, ReaderRole)
 	}
 	_, err := tx.Exec(ctx, sql)
 	return err
