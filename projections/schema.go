@@ -28,6 +28,9 @@ var healthSQL string
 //go:embed views.sql
 var viewsSQL string
 
+//go:embed status_views.sql
+var statusViewsSQL string
+
 //go:embed storms_views.sql
 var stormsViewsSQL string
 
@@ -61,7 +64,7 @@ var rmPrefix = regexp.MustCompile(`\brm\.`)
 // Views returns the statements that point the public views and functions at
 // the derived tables of that schema.
 func Views(schema string) string {
-	return InSchema(schema, viewsSQL+stormsViewsSQL+healthViewsSQL+recountSQL+waitsSQL+metricsSQL+recoverySQL)
+	return InSchema(schema, viewsSQL+statusViewsSQL+stormsViewsSQL+healthViewsSQL+recountSQL+waitsSQL+metricsSQL+recoverySQL)
 }
 
 // InSchema replaces the prefix rm. by the schema.
@@ -88,7 +91,8 @@ func DerivedViews() []View {
 
 // PublicViews are what the reader may read (contract 5).
 var PublicViews = []string{
-	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes", "heartbeat_timeouts", "interruption_impact", "interruptions", "kicks", "metric_definitions",
+	"anomalies", "audit_ledger", "dark_sessions", "error_codes", "health_days", "health_hours", "health_minutes",
+	"heartbeat_timeouts", "interruption_impact", "interruptions", "kicks", "metric_definitions",
 	"pipeline_status", "profiles", "quarantine", "room_events", "room_impact", "server_visits", "sessions", "storms",
 }
 
