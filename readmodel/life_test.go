@@ -11,9 +11,9 @@ import (
 
 var lifeBegins = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 
-// life is what some users do at random, likely or not, with callbacks and the
+// randomLife is what some users do at random, likely or not, with callbacks and the
 // monitor's words: late, doubled, and contradicting itself now and then.
-func life(seed int64, n int) []events.Stored {
+func randomLife(seed int64, n int) []events.Stored {
 	l := &liver{random: rand.New(rand.NewSource(seed)), next: map[string]int64{}, at: lifeBegins}
 	l.callback("u0", "r0", events.RoomLogin) // from then on they are expected of the app
 	for len(l.facts) < n {

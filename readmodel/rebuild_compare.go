@@ -28,6 +28,12 @@ const shownRows = 3
 // compare brings both read models to the same facts and asks every public view
 // of both, in one snapshot. The live one stands still only until that is taken.
 func (r *rebuild) compare(ctx context.Context, report *RebuildReport) error {
+	isSame := r.live.version == r.m.rm.version
+	if isSame { // so that the live one need not stand still for it
+		if err := settleMost(ctx, r.m.beside(r.live)); err != nil {
+			return fmt.Errorf("settle the live read model: %w", err)
+		}
+	}
 	conn, err := schemaConn(ctx, r.url, r.config.tracer)
 	if err != nil {
 		return err
@@ -42,7 +48,7 @@ func (r *rebuild) compare(ctx context.Context, report *RebuildReport) error {
 		if err := r.catchUpRest(ctx); err != nil {
 			return err
 		}
-		if r.live.version == r.m.rm.version {
+		if isSame {
 			if err := r.settle(ctx, r.m.beside(r.live)); err != nil {
 				return fmt.Errorf("settle the live read model: %w", err)
 			}
@@ -75,8 +81,18 @@ func (r *rebuild) compare(ctx context.Context, report *RebuildReport) error {
 // beside is the same database with other derived tables, for the second stage.
 func (m *ReadModel) beside(rm *schema) *ReadModel { return &ReadModel{pool: m.pool, rm: rm} }
 
+// settleMost works out what is marked until little is left.
+func settleMost(ctx context.Context, m *ReadModel) error {
+	for {
+		if n, err := m.Settle(ctx); err != nil || n < settleBatch {
+			return err
+		}
+	}
+}
+
 // stand holds the live read model still while do runs: no position moves, so no
-// facts and no rows of the first stage are written.
+// facts and no rows of the first stage are written. The second stage may go on, so it
+// must not ask for locks on positions.
 func (r *rebuild) stand(ctx context.Context, do func(pgx.Tx) error) error {
 	return withRetries(ctx, 20, func() error {
 		return pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {

@@ -51,7 +51,7 @@ func killed(t testing.TB, url string, n int, config readmodel.RebuildConfig) boo
 // live read model goes on too. Readers see the same all the time.
 func TestRebuildKilledAndResumed(t *testing.T) {
 	t.Parallel()
-	facts := life(11, 600)
+	facts := randomLife(11, 600)
 	step := 9
 	if testing.Short() {
 		step = 40
@@ -97,7 +97,7 @@ func TestRebuildGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
 	owner, _ := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
-	readmodeltest.Apply(t, m, life(3, 200), 0)
+	readmodeltest.Apply(t, m, randomLife(3, 200), 0)
 	settle(t, m)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -126,7 +126,7 @@ func TestDryRunFindsATamperedRow(t *testing.T) {
 	t.Parallel()
 	owner, reader := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
-	readmodeltest.Apply(t, m, life(1, 400), 100)
+	readmodeltest.Apply(t, m, randomLife(1, 400), 100)
 	settle(t, m)
 	right := shown(t, reader)
 	execute(t, owner, "UPDATE "+projections.Schema()+".logins SET connected_ms = connected_ms + 1 WHERE (set_id, login_no) = (SELECT set_id, login_no FROM "+projections.Schema()+".logins LIMIT 1)")
@@ -165,7 +165,7 @@ func TestRebuildTakesAChangedProfile(t *testing.T) {
 	t.Parallel()
 	owner, reader := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
-	facts := life(2, 600)
+	facts := randomLife(2, 600)
 	readmodeltest.Apply(t, m, facts[:300], 100)
 	settle(t, m)
 	change := func(to int) {

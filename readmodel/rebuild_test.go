@@ -91,7 +91,7 @@ func TestRebuildEqualsLive(t *testing.T) {
 			t.Parallel()
 			owner, reader := readmodeltest.Database(t)
 			m := readmodeltest.Open(t, owner)
-			facts := life(int64(limit), 1500)
+			facts := randomLife(int64(limit), 1500)
 			readmodeltest.Apply(t, m, facts[:1000], limit)
 			settle(t, m)
 			before := shown(t, reader)
@@ -164,7 +164,7 @@ func TestRebuildWhileTrafficRuns(t *testing.T) {
 	ctx := context.Background()
 	owner, reader := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
-	facts := life(5, 4000)
+	facts := randomLife(5, 4000)
 	readmodeltest.Apply(t, m, facts[:800], 100)
 	tr := startTraffic(t, m, facts[800:], 20)
 

@@ -83,7 +83,7 @@ func TestRebuildOfANewerVersion(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	owner, reader := readmodeltest.Database(t)
-	facts := life(21, 1500)
+	facts := randomLife(21, 1500)
 	m := readmodeltest.Open(t, owner)
 	readmodeltest.Apply(t, m, facts[:300], 100)
 	settle(t, m)
