@@ -47,7 +47,7 @@ var rmPrefix = regexp.MustCompile(`\brm\.`)
 
 // Views returns the statements that point the public views and functions at
 // the derived tables of that schema.
-func Views(schema string) string { return InSchema(schema, viewsSQL+healthViewsSQL+metricsSQL) }
+func Views(schema string) string { return InSchema(schema, viewsSQL+stormsViewsSQL+healthViewsSQL+metricsSQL) }
 
 // InSchema replaces the prefix rm. by the schema.
 func InSchema(schema, sql string) string { return rmPrefix.ReplaceAllString(sql, schema+".") }
