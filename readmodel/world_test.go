@@ -78,7 +78,7 @@ func (w *world) empty() error {
 // run is one application of a log.
 type run struct {
 	log     []events.Stored
-	limit   int // facts in a batch; 0 is 70
+	limit   int // facts in a batch; 0 is 120
 	faults  faults
 	crashes bool                                         // with the chosen call the process ends
 	store   func(*readmodel.ReadModel) projections.Store // nil is the read model itself
@@ -93,7 +93,7 @@ type run struct {
 func (w *world) apply(r *run) error {
 	ctx := context.Background()
 	if r.limit == 0 {
-		r.limit = 70
+		r.limit = 120
 	}
 	var model *readmodel.ReadModel
 	var runner *projections.Runner
