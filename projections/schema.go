@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"fmt"
 	"regexp"
-	"strings"
 )
 
 //go:embed sessions.sql
@@ -76,12 +75,12 @@ type View struct{ Name, SQL string }
 var viewStatement = regexp.MustCompile(`(?s)CREATE OR REPLACE VIEW public\.(\w+) AS\n(.*?);\n`)
 
 // DerivedViews are the public views that rest on derived tables, in the order of
-// their making. Views that tell of the projector itself are none.
+// their making.
 func DerivedViews() []View {
 	var views []View
 	isDerived := regexp.MustCompile(`\brm\.`)
 	for _, m := range viewStatement.FindAllStringSubmatch(viewsSQL+stormsViewsSQL+healthViewsSQL, -1) {
-		if isDerived.MatchString(m[2]) && !strings.Contains(m[2], "roomtrail.positions") {
+		if isDerived.MatchString(m[2]) {
 			views = append(views, View{m[1], m[2]})
 			isDerived = regexp.MustCompile(isDerived.String() + `|\bpublic\.` + m[1] + `\b`)
 		}

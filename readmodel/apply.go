@@ -113,6 +113,9 @@ func (m *ReadModel) derive(ctx context.Context, tx pgx.Tx, sets []*set, w *write
 // writeDerived writes what rests on the facts: step 7. It returns combinations
 // to be remembered after the commit.
 func (m *ReadModel) writeDerived(ctx context.Context, tx pgx.Tx, w *writes, partition int, sets []*set, facts []events.Stored, owners []*set) ([]combination, error) {
+	if err := enterBatch(ctx, tx); err != nil {
+		return nil, err
+	}
 	before, err := interruptionsBefore(ctx, tx, sets)
 	if err != nil {
 		return nil, err

@@ -33,12 +33,6 @@ func impactNumber(at time.Time) int64 {
 
 func impactStart(n int64) time.Time { return time.Unix(n*int64(impactCell/time.Second), 0).UTC() }
 
-// impactLock is held, shared, from when a batch looks where its logins matter
-// until it commits: a batch that brings an interruption and one that brings a
-// login of its room may not see each other, and then the second stage, which
-// waits for it before it reads, sees both.
-const impactLock = `hashtextextended('roomtrail impact', 0)`
-
 // markImpact marks the cells of rooms in which an interruption began, or had
 // begun before, and those in which a login that has changed may matter.
 func markImpact(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stored, owners []*set, before []was) error {
@@ -63,14 +57,13 @@ func markImpact(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Stor
 	}
 	ranges := loginRanges(sets, facts, owners)
 	batch := &pgx.Batch{}
-	batch.Queue(`SELECT pg_advisory_xact_lock_shared(` + impactLock + `)`)
 	if len(cells) > 0 {
 		queueCells(batch, cells)
 	}
 	if len(ranges) > 0 {
 		queueRanges(batch, ranges)
 	}
-	if batch.Len() == 1 {
+	if batch.Len() == 0 {
 		return nil
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -164,19 +157,6 @@ SELECT DISTINCT 'impact', c.app_id, c.room_id, c.cell::text
 FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::bigint[]) AS g (app_id, room_id, from_at, first, last)
 JOIN rm.impact_cells c ON c.app_id = g.app_id AND c.room_id = g.room_id AND c.cell BETWEEN g.first AND g.last AND c.until_at >= g.from_at`,
 		apps, rooms, froms, first, last)
-}
-
-// awaitImpact waits until no batch is between looking where its logins matter
-// and its commit.
-func awaitImpact(ctx context.Context, tx pgx.Tx) error {
-	barrier, err := tx.Begin(ctx) // a savepoint: what it locks is free again when it is undone
-	if err != nil {
-		return err
-	}
-	if _, err := barrier.Exec(ctx, `SELECT pg_advisory_xact_lock(`+impactLock+`)`); err != nil {
-		return fmt.Errorf("wait for batches that commit: %w", err)
-	}
-	return barrier.Rollback(ctx)
 }
 
 // settleImpact works out what the interruptions of one cell cost their room.

@@ -15,7 +15,6 @@ var lifeBegins = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 // monitor's words: late, doubled, and contradicting itself now and then.
 func randomLife(seed int64, n int) []events.Stored {
 	l := &liver{random: rand.New(rand.NewSource(seed)), next: map[string]int64{}, at: lifeBegins}
-	l.callback("u0", "r0", events.RoomLogin) // from then on they are expected of the app
 	for len(l.facts) < n {
 		l.at = l.at.Add(time.Duration(l.random.Intn(4000)) * time.Millisecond)
 		user, room := fmt.Sprint("u", l.random.Intn(8)), fmt.Sprint("r", l.random.Intn(3))

@@ -22,21 +22,23 @@ import (
 type dirtyKey struct{ what, app, room, key string }
 
 const (
-	dirtyVisits  = "visits"  // key is a user
-	dirtyUpdates = "updates" // key is a room_seq
-	dirtyReturns = "returns" // key is a user; in all rooms
-	dirtyStorms  = "storms"  // key is a cell's number; no room
-	dirtyImpact  = "impact"  // key is a cell's number
+	dirtyCallbacks = "callbacks" // an app has some from an earlier time on; no room, no key
+	dirtyVisits    = "visits"    // key is a user
+	dirtyUpdates   = "updates"   // key is a room_seq
+	dirtyReturns   = "returns"   // key is a user; in all rooms
+	dirtyStorms    = "storms"    // key is a cell's number; no room
+	dirtyImpact    = "impact"    // key is a cell's number
 )
 
 // settlers work a key out again from what is stored, by what is dirty. They
 // read whatever is committed, and write only rows of their key.
 var settlers = map[string]func(context.Context, pgx.Tx, dirtyKey) error{
-	dirtyVisits:  settleVisits,
-	dirtyUpdates: settleUpdates,
-	dirtyReturns: settleReturns,
-	dirtyStorms:  settleStorms,
-	dirtyImpact:  settleImpact,
+	dirtyCallbacks: settleCallbacks,
+	dirtyVisits:    settleVisits,
+	dirtyUpdates:   settleUpdates,
+	dirtyReturns:   settleReturns,
+	dirtyStorms:    settleStorms,
+	dirtyImpact:    settleImpact,
 }
 
 // markDirty marks what the batch changes: visits of users whom the server spoke
@@ -65,11 +67,11 @@ func markDirty(ctx context.Context, tx pgx.Tx, sets []*set, facts []events.Store
 			}
 		}
 	}
-	if err := expectCallbacks(ctx, tx, since); err != nil {
-		return err
-	}
 	expected, err := callbackApps(ctx, tx)
 	if err != nil {
+		return err
+	}
+	if err := expectCallbacks(ctx, tx, since, expected, marks); err != nil {
 		return err
 	}
 	for _, s := range sets {
@@ -109,16 +111,37 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, row...)
 	return nil
 }
 
-// expectCallbacks notes from when on the apps have callbacks.
-func expectCallbacks(ctx context.Context, tx pgx.Tx, since map[string]time.Time) error {
+// expectCallbacks notes from when on the apps have callbacks, where that is news:
+// a row that is written is locked until the commit, and all partitions have
+// callbacks of the same apps.
+func expectCallbacks(ctx context.Context, tx pgx.Tx, since, expected map[string]time.Time, marks map[dirtyKey]bool) error {
 	for _, app := range slices.Sorted(maps.Keys(since)) {
+		at := since[app]
+		if was, ok := expected[app]; ok && !at.Before(was) {
+			continue
+		}
 		_, err := tx.Exec(ctx, `INSERT INTO rm.callback_apps AS c (app_id, since) VALUES ($1, $2)
-ON CONFLICT (app_id) DO UPDATE SET since = EXCLUDED.since WHERE EXCLUDED.since < c.since`, app, since[app])
+ON CONFLICT (app_id) DO UPDATE SET since = EXCLUDED.since WHERE EXCLUDED.since < c.since`, app, at)
 		if err != nil {
 			return fmt.Errorf("note callbacks of app %s: %w", app, err)
 		}
+		expected[app] = at
+		marks[dirtyKey{what: dirtyCallbacks, app: app}] = true
 	}
 	return nil
+}
+
+// settleCallbacks marks the users whose clients came in when callbacks could be
+// expected already, which was not known then.
+func settleCallbacks(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
+	_, err := tx.Exec(ctx, `
+INSERT INTO rm.dirty (what, app_id, room_id, key)
+SELECT DISTINCT 'visits', i.app_id, i.room_id, i.user_id
+FROM rm.callback_apps c
+JOIN roomtrail.identities i ON i.app_id = c.app_id
+JOIN rm.logins l ON l.set_id = i.id
+WHERE c.app_id = $1 AND i.session_id IS NOT NULL AND l.last_state_at >= c.since - interval '1 minute'`, k.app)
+	return err
 }
 
 func callbackApps(ctx context.Context, q querier) (map[string]time.Time, error) {
@@ -149,8 +172,8 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		if slices.ContainsFunc(keys, func(k dirtyKey) bool { return k.what == dirtyImpact }) {
-			if err := awaitImpact(ctx, tx); err != nil {
+		if slices.ContainsFunc(keys, func(k dirtyKey) bool { return k.what == dirtyImpact || k.what == dirtyCallbacks }) {
+			if err := awaitBatches(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -173,6 +196,28 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 		return nil
 	})
 	return n, err
+}
+
+// batchLock is held, shared, from before a batch looks at what others have told
+// until it commits: two batches that concern each other may not see each other,
+// and then the second stage, which waits for both before it reads, sees all.
+const batchLock = `hashtextextended('roomtrail batch', 0)`
+
+func enterBatch(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock_shared(`+batchLock+`)`)
+	return err
+}
+
+// awaitBatches waits until no batch is between looking and its commit.
+func awaitBatches(ctx context.Context, tx pgx.Tx) error {
+	barrier, err := tx.Begin(ctx) // a savepoint: what it locks is free again when it is undone
+	if err != nil {
+		return err
+	}
+	if _, err := barrier.Exec(ctx, `SELECT pg_advisory_xact_lock(`+batchLock+`)`); err != nil {
+		return fmt.Errorf("wait for batches that commit: %w", err)
+	}
+	return barrier.Rollback(ctx)
 }
 
 // takeMarks locks the oldest marks that nobody else has, and returns their keys

@@ -39,3 +39,39 @@ func TestAConflictingCopyIsNoEntry(t *testing.T) {
 		t.Errorf("server_visits holds %v, want the stay on which both agree, alone", visits)
 	}
 }
+
+// The first callback of an app may come after clients that it concerns: their
+// stays are told by them alone all the same.
+func TestTheFirstCallbackComesLate(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+	var facts []events.Stored
+	for i, user := range []string{"before", "after"} {
+		for seq, reason := range []events.Reason{events.Logining, events.Logined} {
+			e := events.Event{
+				AppID: "a", RoomID: "r", UserID: user, SessionID: user, Seq: int64(seq), Kind: events.State, Reason: reason, Platform: "web", Family: events.Web,
+				Source: events.FromClient, Trust: events.TrustPublic, OccurredAt: start.Add(time.Duration(i) * time.Hour),
+			}
+			e.ReceivedAt = e.OccurredAt
+			facts = append(facts, events.Stored{Event: e})
+		}
+	}
+	e := events.Event{
+		AppID: "a", RoomID: "r", UserID: "another", Kind: events.RoomLogin, Reason: events.NoReason, Platform: "web", Family: events.Web,
+		Source: events.FromServer, Trust: events.TrustVendor, OccurredAt: start.Add(30 * time.Minute),
+		Witness: &events.Witness{RoomSeq: "1", SessionID: "9", UpdateSeq: 1},
+	}
+	e.ReceivedAt = e.OccurredAt
+	facts = append(facts, events.Stored{Event: e})
+	owner, reader := readmodeltest.Database(t)
+	m := readmodeltest.Open(t, owner)
+	readmodeltest.Apply(t, m, facts, 1)
+	settle(t, m)
+	got := map[any]any{}
+	for _, v := range views(t, reader, start.Add(2*time.Hour))["server_visits"] {
+		got[v["user_id"]] = v["agreement"]
+	}
+	if len(got) != 2 || got["after"] != "client_only" || got["another"] != "server_only" {
+		t.Errorf("agreement by user is %v, want after: client_only, another: server_only", got)
+	}
+}
