@@ -20,7 +20,7 @@ func TestManyAtOnceSettleToTheSameRows(t *testing.T) {
 	owner, reader := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
 	readmodeltest.Apply(t, m, facts, 0)
-	settleAll(t, m)
+	settle(t, m)
 	now := ten.Add(time.Hour)
 	want, _ := tellStorms(t, reader)
 	wantImpact := tellImpact(views(t, reader, now)["interruption_impact"])
@@ -63,7 +63,7 @@ func TestManyAtOnceSettleToTheSameRows(t *testing.T) {
 		writers.Wait()
 		isOver.Store(true)
 		settlers.Wait()
-		settleAll(t, m)
+		settle(t, m)
 		if got, _ := tellStorms(t, reader); got != want {
 			t.Errorf("storms are\n%s\nwant\n%s", got, want)
 		}

@@ -215,6 +215,7 @@ func TestRebuildRefusesWhatItCannotFold(t *testing.T) {
 	owner, reader := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
 	readmodeltest.Apply(t, m, twoSessions(t), 3)
+	settle(t, m)
 	before := shown(t, reader)
 	config := readmodel.RebuildConfig{}.WithBreak(func(f events.Stored) bool { return f.SessionID == "ill" && f.Reason == events.Reconnecting })
 	_, err := readmodel.Rebuild(context.Background(), owner, config)

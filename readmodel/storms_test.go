@@ -1,7 +1,6 @@
 package readmodel_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand"
 	"slices"
@@ -11,21 +10,8 @@ import (
 
 	"roomtrail/events"
 	"roomtrail/projections/projectionstest"
-	"roomtrail/readmodel"
 	"roomtrail/readmodel/readmodeltest"
 )
-
-// settleAll works until no marks are left.
-func settleAll(t testing.TB, m *readmodel.ReadModel) {
-	t.Helper()
-	for {
-		if n, err := m.Settle(context.Background()); err != nil {
-			t.Fatal(err)
-		} else if n == 0 {
-			return
-		}
-	}
-}
 
 var ten = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 
@@ -99,7 +85,7 @@ func TestImpactOfARoomInPostgres(t *testing.T) {
 					n = min(n, run.limit)
 				}
 				readmodeltest.Apply(t, m, facts[:n], 0)
-				settleAll(t, m)
+				settle(t, m)
 				facts = facts[n:]
 			}
 			for seconds, want := range map[int]string{
@@ -187,7 +173,7 @@ func TestStormsInPostgres(t *testing.T) {
 	if _, unsettled := tellStorms(t, reader); unsettled != 60 {
 		t.Errorf("before anything is settled %d causes are null, want all 60", unsettled)
 	}
-	settleAll(t, m)
+	settle(t, m)
 	want, unsettled := tellStorms(t, reader)
 	if unsettled != 0 {
 		t.Errorf("%d causes are null and everything is settled", unsettled)
@@ -210,7 +196,7 @@ func TestStormsInPostgres(t *testing.T) {
 			for facts := run.facts; len(facts) > 0; {
 				n := min(run.limit, len(facts))
 				readmodeltest.Apply(t, m, facts[:n], 0)
-				settleAll(t, m)
+				settle(t, m)
 				facts = facts[n:]
 			}
 			if got, _ := tellStorms(t, reader); got != want {
@@ -238,12 +224,12 @@ func TestALateEventTakesAnInterruptionOutOfItsStorm(t *testing.T) {
 	facts[2].Seq = 3
 	late = append(late, early)
 	readmodeltest.Apply(t, m, facts, 0)
-	settleAll(t, m)
+	settle(t, m)
 	if told, _ := tellStorms(t, reader); strings.Count(told, "common_cause") != 4 {
 		t.Fatalf("four are lost at once: %s", told)
 	}
 	readmodeltest.Apply(t, m, late, 0)
-	settleAll(t, m)
+	settle(t, m)
 	if told, unsettled := tellStorms(t, reader); strings.Count(told, "common_cause") != 3 || !strings.Contains(told, "ualone") || unsettled != 0 {
 		t.Errorf("u was lost before: %s", told)
 	}
