@@ -165,6 +165,7 @@ func TestRebuildMarksWhatIsJudgedOtherwise(t *testing.T) {
 	owner, reader := readmodeltest.Database(t)
 	m := readmodeltest.Open(t, owner)
 	readmodeltest.Apply(t, m, hour(), 0)
+	settle(t, m)
 	right := shown(t, reader)
 	execute(t, owner, "UPDATE roomtrail.events SET previous = 'Logout', transition = NULL WHERE reason = 'Logined'")
 	execute(t, owner, "UPDATE roomtrail.events SET previous = NULL, transition = 'odd' WHERE kind = 'alive'")
