@@ -114,7 +114,7 @@ BEGIN
                     branches := branches || rm.branch(source || '_rows', bucket, range, d.columns, ask, app);
                 ELSIF source = 'duration' THEN
                     branches := branches || rm.branch('counted_durations', bucket, range || ' AND m.grain = ' || piece.grain, d.columns, ask, app);
-                ELSIF source = (SELECT min(s) FROM unnest(d.sources) s WHERE s <> 'duration') THEN -- one row counts for all of them
+                ELSIF source = (SELECT min(s) FROM unnest(d.sources) s WHERE s IN ('login', 'interruption', 'event')) THEN -- one row counts for all of them
                     branches := branches || rm.branch('counted', bucket, range || ' AND m.grain = ' || piece.grain, d.columns, ask, app);
                 END IF;
             END LOOP;

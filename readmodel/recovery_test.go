@@ -22,8 +22,8 @@ func TestRecoveryCurveFindsTheTruthWhileHalfAreOpen(t *testing.T) {
 	// Weibull times to come back: the share that is back after t is 1 - exp(-(t / 60 s)^0.8).
 	// Most have been watched for a minute at most, one in twelve for up to 15.
 	const scale, shape, n = 60_000.0, 0.8, 20_000
-	now := noon.Add(time.Hour)
-	exec(t, owner, fmt.Sprintf(projections.InSchema(`
+	now := midday.Add(time.Hour)
+	exec(t, owner, fmt.Sprintf(projections.InSchema(projections.Schema(), `
 INSERT INTO rm.interruptions (set_id, login_no, interruption_no, platform, family, started_at, ended_at, start_received_at, outcome, duration_ms,
                               error_code, is_import, heartbeat_timeout_ms, retry_window_ms, times_out_at)
 SELECT i, 1, 1, 'ios', 'native', started, CASE WHEN ms <= age THEN started + ms * interval '1 ms' END, started, CASE WHEN ms <= age THEN 'reconnected' END,
@@ -32,7 +32,7 @@ FROM (SELECT i, floor(%f * power(-ln((i + 0.5::float8) / %d), 1 / %f::float8))::
       FROM generate_series(0, %[2]d - 1) i
       CROSS JOIN LATERAL (SELECT floor((i * 0.6180339887 %% 1) * CASE WHEN i %% 12 = 0 THEN 900000 ELSE 60000 END)::bigint AS age) a) x`),
 		scale, n, shape, now.Format(time.RFC3339)))
-	if open := count(t, owner, projections.InSchema("SELECT count(*) FROM rm.interruptions WHERE outcome IS NULL")); open < n*4/10 || open > n*7/10 {
+	if open := count(t, owner, projections.InSchema(projections.Schema(), "SELECT count(*) FROM rm.interruptions WHERE outcome IS NULL")); open < n*4/10 || open > n*7/10 {
 		t.Fatalf("%d of %d are open; want about half", open, n)
 	}
 	conn := at(t, url, now)

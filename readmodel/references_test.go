@@ -184,7 +184,7 @@ func loaded(t testing.TB, url string, now time.Time) map[string][]row {
 	conn := at(t, url, now)
 	out := map[string][]row{}
 	for of, sql := range memberQueries {
-		rows, err := conn.Query(context.Background(), projections.InSchema(sql))
+		rows, err := conn.Query(context.Background(), projections.InSchema(projections.Schema(), sql))
 		if err != nil {
 			t.Fatal(err)
 		}
