@@ -43,7 +43,7 @@ type flags struct {
 	Events  int      `default:"200000" placeholder:"N" help:"How many events are drained, and folded anew (default ${default})."`
 	Logins  int      `default:"1000000" placeholder:"N" help:"How many logins of a simulated day (default ${default})."`
 	Seeds   int      `default:"10000" placeholder:"N" help:"How many small worlds are checked (default ${default})."`
-	Only    []string `enum:"door100,door1,drain,rebuild,world,seeds" default:"door100,door1,drain,rebuild,world,seeds" placeholder:"NAME,…" help:"What to measure: ${enum} (default all)."`
+	Only    []string `enum:"door100,door1,drain,rebuild,overview,world,seeds" default:"door100,door1,drain,rebuild,overview,world,seeds" placeholder:"NAME,…" help:"What to measure: ${enum} (default all)."`
 	Output  string   `short:"o" enum:"table,json" default:"table" placeholder:"FORMAT" help:"Output: ${enum} (default ${default})."`
 	Dir     string   `placeholder:"DIR" help:"Where the data lies while it is needed (default: the system's temporary directory)."`
 	Profile string   `placeholder:"DIR" help:"Write a CPU profile of each measurement there."`
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := false // by --help, which kong has answered then
 	parser, err := kong.New(&f,
 		kong.Name("bench"),
-		kong.Description("Measure the door, the drain, a rebuild and the simulator, each beside its limit."),
+		kong.Description("Measure the door, the drain, a rebuild, an overview and the simulator, each beside its limit."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),
 	)
@@ -108,6 +108,7 @@ func measure(ctx context.Context, f *flags, progress io.Writer) (_ *report, err 
 		{"door1", func(b *bench, ctx context.Context, _ *report) (row, error) { return b.door(ctx, "door1", 1, 64) }},
 		{"drain", (*bench).drain},
 		{"rebuild", (*bench).rebuild},
+		{"overview", (*bench).overview},
 		{"world", (*bench).world},
 		{"seeds", (*bench).seeds},
 	} {

@@ -15,7 +15,7 @@ var Definitions = definitions()
 
 func definitions() []Definition {
 	var out []Definition
-	for _, list := range [][]Definition{logins(), timesToLogin(), interruptions(), durations(), ends(), stability(), health()} {
+	for _, list := range [][]Definition{logins(), timesToLogin(), interruptions(), durations(), ends(), stability(), witnessed(), health(), pipeline()} {
 		out = append(out, list...)
 	}
 	return out

@@ -36,11 +36,13 @@ BEGIN
 END $$;
 
 -- The statement that takes a relation's part in the members: columns and keys
--- that it does not have are 0 and empty. Null where it has none of the columns.
+-- that it does not have are 0 and empty. Null without a condition, and where the
+-- relation has none of the columns.
 CREATE OR REPLACE FUNCTION rm.branch(relation text, bucket text, condition text, columns text[], ask text[], app text)
 RETURNS text
-LANGUAGE sql STABLE AS $$
-    WITH has AS MATERIALIZED (
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (WITH has AS MATERIALIZED (
         SELECT attname::text AS name
         FROM pg_catalog.pg_attribute
         WHERE attrelid = ('rm.' || relation)::regclass AND attnum > 0 AND NOT attisdropped
@@ -55,8 +57,8 @@ LANGUAGE sql STABLE AS $$
         relation,
         condition,
         CASE WHEN app IS NOT NULL AND EXISTS (SELECT FROM has WHERE name = 'app_id') THEN ' AND m.app_id = $4' ELSE '' END)
-    WHERE EXISTS (SELECT FROM has h JOIN unnest(columns) c(name) USING (name))
-$$;
+    WHERE condition IS NOT NULL AND EXISTS (SELECT FROM has h JOIN unnest(columns) c(name) USING (name)));
+END $$;
 
 -- The counters of a range by minute, counted anew from the rows: what they
 -- should hold, all partitions together.
@@ -99,25 +101,25 @@ DECLARE
     spans   CONSTANT text := format('m.what = ANY(%L::smallint[])', d.spans);
     branches text[] := '{}';
     source  text;
-    piece   record;
     span    text;
-    range   text;
+    edges   text; -- what rows must tell; null for nothing
+    whole_minutes text; -- what counters tell
 BEGIN
+    SELECT '(' || string_agg(format('m.at >= %L::timestamptz AND m.at < %L::timestamptz', s.starts, s.ends), ' OR ') FILTER (WHERE s.grain = 0) || ')',
+           '(' || string_agg(format('m.grain = %s AND m.at >= %L::timestamptz AND m.at < %L::timestamptz', s.grain, s.starts, s.ends), ' OR ') FILTER (WHERE s.grain > 0) || ')'
+    INTO edges, whole_minutes
+    FROM rm.stretches(since, until, step) s;
     FOREACH source IN ARRAY d.sources LOOP
         span := CASE WHEN source = 'duration' THEN ' AND ' || spans ELSE '' END;
         IF d.is_now THEN
             branches := branches || rm.branch(source || '_rows', bucket, 'true', d.columns, ask, app);
         ELSIF ask <@ counted AND source IN ('login', 'interruption', 'event', 'duration') THEN
-            FOR piece IN SELECT * FROM rm.stretches(since, until, step) LOOP
-                range := format('m.at >= %L::timestamptz AND m.at < %L::timestamptz', piece.starts, piece.ends) || span;
-                IF piece.grain = 0 THEN
-                    branches := branches || rm.branch(source || '_rows', bucket, range, d.columns, ask, app);
-                ELSIF source = 'duration' THEN
-                    branches := branches || rm.branch('counted_durations', bucket, range || ' AND m.grain = ' || piece.grain, d.columns, ask, app);
-                ELSIF source = (SELECT min(s) FROM unnest(d.sources) s WHERE s <> 'duration') THEN -- one row counts for all of them
-                    branches := branches || rm.branch('counted', bucket, range || ' AND m.grain = ' || piece.grain, d.columns, ask, app);
-                END IF;
-            END LOOP;
+            branches := branches || rm.branch(source || '_rows', bucket, edges || span, d.columns, ask, app);
+            IF source = 'duration' THEN
+                branches := branches || rm.branch('counted_durations', bucket, whole_minutes || span, d.columns, ask, app);
+            ELSIF source = (SELECT min(s) FROM unnest(d.sources) s WHERE s IN ('login', 'interruption', 'event')) THEN -- one row counts for all of them
+                branches := branches || rm.branch('counted', bucket, whole_minutes, d.columns, ask, app);
+            END IF;
         ELSE
             branches := branches || rm.branch(source || '_rows', bucket, whole || span, d.columns, ask, app);
         END IF;

@@ -20,7 +20,7 @@ SELECT l.at,
        s.length,
        l.login_error_code AS error_code,
        k.kick_reason,
-       k.attribution,
+       CASE WHEN k.kick_reason = 'duplicate_login' THEN coalesce(b.attribution, 'unknown') END AS attribution,
        'observed'::text AS end_provenance,
        1 AS logins,
        s.is_attempt::int AS attempts,
@@ -60,6 +60,7 @@ FROM (SELECT login_started_at AS at, * FROM rm.logins WHERE login_started_at IS 
       SELECT first_at, * FROM rm.logins WHERE login_started_at IS NULL) l
 LEFT JOIN roomtrail.identities i ON i.id = l.set_id
 LEFT JOIN rm.kicks k ON k.set_id = l.set_id AND k.login_no = l.login_no
+LEFT JOIN rm.returns b ON b.set_id = l.set_id AND b.login_no = l.login_no
 CROSS JOIN LATERAL (
     SELECT coalesce(l.ended_by, '') AS ended_by,
            l.ended_by IS NOT NULL AS is_over,

@@ -42,6 +42,9 @@ var recountSQL string
 //go:embed waits.sql
 var waitsSQL string
 
+//go:embed members.sql
+var membersSQL string
+
 //go:embed recovery.sql
 var recoverySQL string
 
@@ -63,7 +66,7 @@ var rmPrefix = regexp.MustCompile(`\brm\.`)
 // Views returns the statements that point the public views and functions at
 // the derived tables of that schema.
 func Views(schema string) string {
-	return InSchema(schema, viewsSQL+statusViewsSQL+stormsViewsSQL+healthViewsSQL+recountSQL+waitsSQL+metricsSQL+recoverySQL)
+	return InSchema(schema, viewsSQL+statusViewsSQL+stormsViewsSQL+healthViewsSQL+recountSQL+waitsSQL+membersSQL+metricsSQL+recoverySQL)
 }
 
 // InSchema replaces the prefix rm. by the schema.

@@ -35,6 +35,7 @@ SELECT l.first_at AS at,
             ELSE 'long' END AS length,
        CASE WHEN w.ended_by IS NOT NULL THEN 'witnessed' ELSE 'inferred' END AS end_provenance,
        p.last_sign_at,
+       CASE WHEN r.lost THEN r.broken_at END AS broken_at,
        (a.attempts AND w.ended_by IS NOT NULL)::int AS attempts_witnessed,
        (a.attempts AND w.ended_by IS NULL AND a.overdue)::int AS presumed_failed,
        (a.attempts AND w.ended_by IS NULL AND NOT a.overdue)::int AS pending,
@@ -50,7 +51,9 @@ SELECT l.first_at AS at,
        (w.ended_by IS NULL AND (p.gone AND NOT l.closing_said OR coalesce(r.lost, false)))::int AS lost_inferred,
        (w.ended_by IS NULL AND NOT p.gone AND NOT coalesce(r.lost, false))::int AS may_be_lost,
        coalesce(r.waited_ms, 0) AS open_reconnecting_ms,
-       greatest(g.last_seq - l.last_seq, 0) AS announced_events
+       greatest(g.last_seq - l.last_seq, 0) AS announced_events,
+       (w.ended_by IS NULL AND NOT p.gone AND p.monitored)::int AS believed,
+       (w.ended_by IS NULL AND NOT p.gone AND p.monitored AND p.silent > 3 * p.every)::int AS dark
 FROM rm.logins l
 LEFT JOIN roomtrail.identities i ON i.id = l.set_id
 LEFT JOIN rm.witnessed_ends w ON w.set_id = l.set_id AND w.login_no = l.login_no
@@ -73,6 +76,9 @@ CROSS JOIN LATERAL (
 ) a
 CROSS JOIN LATERAL (
     SELECT s.last_sign_at,
+           s.every,
+           s.last_alive_at IS NOT NULL AS monitored,
+           (SELECT public.roomtrail_now()) - s.last_sign_at AS silent,
            CASE WHEN s.last_alive_at IS NULL AND (SELECT public.roomtrail_now()) - s.last_sign_at > interval '24 hours' THEN true
                 WHEN l.closing_said AND (SELECT public.roomtrail_now()) - s.last_sign_at > 2 * s.every THEN true
                 WHEN s.last_alive_at IS NULL THEN false

@@ -12,8 +12,8 @@ import (
 	"roomtrail/readmodel/readmodeltest"
 )
 
-// noon is where the random lives lie; steps before and after it are theirs too.
-var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+// midday is where the random lives lie; steps before and after it are theirs too.
+var midday = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
 // randomLives are the events of so many sessions within six hours, in any order
 // and some of them twice: mostly as a client would say them, partly nonsense.
@@ -29,7 +29,7 @@ func randomLives(random *rand.Rand, sessions int) []events.Stored {
 			DeviceID: pick("d1", "d2", ""), SDKVersion: pick("", "3.1", "3.2"), Carrier: pick("", "cmcc"), Region: pick("", "eu", "cn"),
 		}
 		_, base.Family = events.NormalizePlatform(base.Platform)
-		at := noon.Add(time.Duration(random.Int63n(int64(6*time.Hour))) - 3*time.Hour)
+		at := midday.Add(time.Duration(random.Int63n(int64(6*time.Hour))) - 3*time.Hour)
 		if random.Intn(4) == 0 {
 			at = at.Truncate(time.Minute)
 		}
@@ -125,7 +125,23 @@ func randomWorld(t testing.TB, seed int64, sessions int) (ownerURL, readerURL st
 	if err := m.MergeSigns(ctx, signs); err != nil {
 		t.Fatal(err)
 	}
+	for {
+		n, err := m.Settle(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
 	exec(t, ownerURL, projections.InSchema(projections.Schema(), `
+INSERT INTO rm.callback_apps VALUES ('a', '2026-03-02 11:00:00+00') ON CONFLICT DO NOTHING;
+INSERT INTO rm.visits (app_id, room_id, user_id, no, login_at, logout_at, logout_reason, set_id, session_id, login_no, interruption_no, agreement, is_import)
+SELECT i.app_id, i.room_id, i.user_id, row_number() OVER (), l.first_at, l.last_event_at + interval '80 seconds', CASE WHEN l.set_id / 1024 % 7 < 5 THEN l.set_id / 1024 % 5 END,
+       l.set_id, i.session_id, l.login_no, nullif(l.interruptions, 0), 'agree', l.is_import
+FROM rm.logins l JOIN roomtrail.identities i ON i.id = l.set_id WHERE i.app_id = 'a' AND l.set_id / 1024 % 3 < 2;
+INSERT INTO rm.storm_members (set_id, login_no, interruption_no, app_id, cell, storm_id)
+SELECT set_id, login_no, interruption_no, 'a', 0, 'x' FROM rm.interruptions WHERE set_id / 1024 % 5 = 1 ON CONFLICT DO NOTHING;
 INSERT INTO rm.witnessed_ends (set_id, login_no, ended_by, ended_at)
 SELECT set_id, login_no, (ARRAY['heartbeat_timeout', 'server_logout', 'token_expired'])[1 + set_id / 1024 % 3], last_event_at + interval '90 seconds'
 FROM rm.logins WHERE ended_by IS NULL AND set_id / 1024 % 4 = 0`))

@@ -138,7 +138,7 @@ func ask(t testing.TB, conn *pgx.Conn, q question) map[string]row {
 // randomQuestion asks for a figure anyhow.
 func randomQuestion(random *rand.Rand, d projections.Definition) question {
 	at := func() time.Time {
-		x := noon.Add(time.Duration(random.Int63n(int64(8*time.Hour))) - 4*time.Hour)
+		x := midday.Add(time.Duration(random.Int63n(int64(8*time.Hour))) - 4*time.Hour)
 		return x.Truncate([]time.Duration{time.Microsecond, time.Second, time.Minute, time.Hour}[random.Intn(4)])
 	}
 	q := question{name: d.Name, since: at(), until: at(), by: []string{}}
@@ -174,7 +174,7 @@ func TestFiguresEqualTheirDefinitions(t *testing.T) {
 			random := rand.New(rand.NewSource(seed + 100))
 			owner, url := randomWorld(t, seed+10, 120)
 			for range 3 {
-				now := noon.Add(time.Duration(random.Int63n(int64(10*time.Hour))) - 3*time.Hour).Truncate(time.Microsecond)
+				now := midday.Add(time.Duration(random.Int63n(int64(10*time.Hour))) - 3*time.Hour).Truncate(time.Microsecond)
 				members, conn := loaded(t, owner, now), at(t, url, now)
 				for _, d := range projections.Definitions {
 					if references[d.Name].tell == nil {
@@ -239,7 +239,10 @@ func wilson(hits, n float64) (low, high float64) {
 func TestEveryFigureHasASecondTelling(t *testing.T) {
 	t.Parallel()
 	for _, d := range projections.Definitions {
-		if references[d.Name].tell == nil && d.Quantile == 0 && !slices.Contains([]string{}, d.Name) {
+		told := references[d.Name].tell != nil || rowReferences[d.Name] != "" || d.Quantile > 0
+		// Parts of another figure, and the view pipeline_status itself.
+		told = told || strings.HasPrefix(d.Name, "room_impact_") || strings.HasPrefix(d.Name, "projection_")
+		if !told {
 			t.Errorf("%s has no reference", d.Name)
 		}
 	}

@@ -22,7 +22,7 @@ func TestRecoveryCurveFindsTheTruthWhileHalfAreOpen(t *testing.T) {
 	// Weibull times to come back: the share that is back after t is 1 - exp(-(t / 60 s)^0.8).
 	// Most have been watched for a minute at most, one in twelve for up to 15.
 	const scale, shape, n = 60_000.0, 0.8, 20_000
-	now := noon.Add(time.Hour)
+	now := midday.Add(time.Hour)
 	exec(t, owner, fmt.Sprintf(projections.InSchema(projections.Schema(), `
 INSERT INTO rm.interruptions (set_id, login_no, interruption_no, platform, family, started_at, ended_at, start_received_at, outcome, duration_ms,
                               error_code, is_import, heartbeat_timeout_ms, retry_window_ms, times_out_at)

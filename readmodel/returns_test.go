@@ -16,7 +16,7 @@ import (
 	"roomtrail/readmodel/readmodeltest"
 )
 
-var midday = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+var lossNoon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // word is what a client says at a second.
 type word struct {
@@ -31,7 +31,7 @@ func speak(user, session, device string, words ...word) []events.Stored {
 		e := events.Event{
 			AppID: "a", RoomID: "room of " + session, UserID: user, SessionID: session, Seq: int64(seq), Kind: events.State, Reason: w.reason,
 			DeviceID: device, BootID: "boot of " + session, Platform: "web", Family: events.Web, Source: events.FromClient, Trust: events.TrustPublic,
-			OccurredAt: midday.Add(time.Duration(w.at * float64(time.Second))),
+			OccurredAt: lossNoon.Add(time.Duration(w.at * float64(time.Second))),
 		}
 		if w.reason == events.KickOut {
 			e.ErrorCode = 1002050
@@ -59,7 +59,7 @@ func settle(t testing.TB, m *readmodel.ReadModel) (marks int) {
 func kicks(t testing.TB, reader string) string {
 	t.Helper()
 	out := ""
-	for _, k := range views(t, reader, midday)["kicks"] {
+	for _, k := range views(t, reader, lossNoon)["kicks"] {
 		out += fmt.Sprint(k["session_id"], ": ", k["attribution"], " by ", k["displaced_by_session_id"], " ", k["displaced_by_login_no"], " ", k["displaced_by_room_id"], " ",
 			k["displaced_by_device_id"], " ", k["displaced_by_platform"], ", back ", k["relogin_after_ms"], "\n")
 	}
@@ -224,7 +224,7 @@ func pureReturns(facts []events.Stored) map[string]string {
 			if r.ReloginAfterMS.Known {
 				back = fmt.Sprint(r.ReloginAfterMS.N)
 			}
-			out[fmt.Sprint(keys[r.SetID-1], "/", r.LoginNo)] = fmt.Sprint(r.EndedAt.Sub(midday), r.EndedBy, " ", r.Attribution, " ", by, " ", back)
+			out[fmt.Sprint(keys[r.SetID-1], "/", r.LoginNo)] = fmt.Sprint(r.EndedAt.Sub(lossNoon), r.EndedBy, " ", r.Attribution, " ", by, " ", back)
 		}
 	}
 	return out
@@ -249,7 +249,7 @@ LEFT JOIN roomtrail.identities o ON o.id = r.displaced_by_set_id`)
 	var key, by, attribution, displacer, back string
 	var at time.Time
 	if _, err := pgx.ForEachRow(rows, []any{&key, &at, &by, &attribution, &displacer, &back}, func() error {
-		out[key] = fmt.Sprint(at.UTC().Sub(midday), by, " ", attribution, " ", displacer, " ", back)
+		out[key] = fmt.Sprint(at.UTC().Sub(lossNoon), by, " ", attribution, " ", displacer, " ", back)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
