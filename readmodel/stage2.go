@@ -22,7 +22,7 @@ import (
 type dirtyKey struct{ what, app, room, key string }
 
 const (
-	dirtyCallbacks = "callbacks" // an app has some from an earlier time on; no room, no key
+	dirtyCallbacks = "callbacks" // an app has some from an earlier time on; key is until when, empty for ever
 	dirtyVisits    = "visits"    // key is a user
 	dirtyUpdates   = "updates"   // key is a room_seq
 	dirtyReturns   = "returns"   // key is a user; in all rooms
@@ -117,8 +117,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, row...)
 func expectCallbacks(ctx context.Context, tx pgx.Tx, since, expected map[string]time.Time, marks map[dirtyKey]bool) error {
 	for _, app := range slices.Sorted(maps.Keys(since)) {
 		at := since[app]
-		if was, ok := expected[app]; ok && !at.Before(was) {
+		was, ok := expected[app]
+		if ok && !at.Before(was) {
 			continue
+		}
+		until := ""
+		if ok {
+			until = was.UTC().Format(time.RFC3339Nano)
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO rm.callback_apps AS c (app_id, since) VALUES ($1, $2)
 ON CONFLICT (app_id) DO UPDATE SET since = EXCLUDED.since WHERE EXCLUDED.since < c.since`, app, at)
@@ -126,13 +131,14 @@ ON CONFLICT (app_id) DO UPDATE SET since = EXCLUDED.since WHERE EXCLUDED.since <
 			return fmt.Errorf("note callbacks of app %s: %w", app, err)
 		}
 		expected[app] = at
-		marks[dirtyKey{what: dirtyCallbacks, app: app}] = true
+		marks[dirtyKey{what: dirtyCallbacks, app: app, key: until}] = true
 	}
 	return nil
 }
 
 // settleCallbacks marks the users whose clients came in when callbacks could be
-// expected already, which was not known then.
+// expected already, which was not known then; a minute more on both sides spares
+// the exact rule.
 func settleCallbacks(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
 	_, err := tx.Exec(ctx, `
 INSERT INTO rm.dirty (what, app_id, room_id, key)
@@ -140,7 +146,8 @@ SELECT DISTINCT 'visits', i.app_id, i.room_id, i.user_id
 FROM rm.callback_apps c
 JOIN roomtrail.identities i ON i.app_id = c.app_id
 JOIN rm.logins l ON l.set_id = i.id
-WHERE c.app_id = $1 AND i.session_id IS NOT NULL AND l.last_state_at >= c.since - interval '1 minute'`, k.app)
+WHERE c.app_id = $1 AND i.session_id IS NOT NULL AND l.last_event_at >= c.since - interval '1 minute'
+  AND ($2 = '' OR l.first_at <= nullif($2, '')::timestamptz + interval '1 minute')`, k.app, k.key)
 	return err
 }
 
