@@ -111,15 +111,39 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, row...)
 
 // expectCallbacks notes from when on the apps have callbacks.
 func expectCallbacks(ctx context.Context, tx pgx.Tx, since map[string]time.Time) error {
+	known, err := callbackApps(ctx, tx)
+	if err != nil {
+		return err
+	}
 	for _, app := range slices.Sorted(maps.Keys(since)) {
+		was, ok := known[app]
+		if ok && !since[app].Before(was) {
+			continue
+		}
+		if !ok {
+			was = inLong
+		}
 		_, err := tx.Exec(ctx, `INSERT INTO rm.callback_apps AS c (app_id, since) VALUES ($1, $2)
 ON CONFLICT (app_id) DO UPDATE SET since = EXCLUDED.since WHERE EXCLUDED.since < c.since`, app, since[app])
 		if err != nil {
 			return fmt.Errorf("note callbacks of app %s: %w", app, err)
 		}
+		if _, err := tx.Exec(ctx, markExpected, app, since[app], was); err != nil {
+			return fmt.Errorf("mark who should have been seen in app %s: %w", app, err)
+		}
 	}
 	return nil
 }
+
+// markExpected marks users whose clients were there when, as is known only now,
+// callbacks could be expected; a minute more on both sides spares the exact rule.
+const markExpected = `
+INSERT INTO rm.dirty (what, app_id, room_id, key)
+SELECT DISTINCT 'visits', i.app_id, i.room_id, i.user_id
+FROM rm.logins l
+JOIN roomtrail.identities i ON i.id = l.set_id
+WHERE i.app_id = $1 AND i.user_id IS NOT NULL
+  AND l.last_event_at >= $2::timestamptz - interval '1 minute' AND l.first_at <= $3::timestamptz + interval '1 minute'`
 
 func callbackApps(ctx context.Context, q querier) (map[string]time.Time, error) {
 	rows, err := q.Query(ctx, `SELECT app_id, since FROM rm.callback_apps`)
