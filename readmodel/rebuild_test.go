@@ -242,3 +242,30 @@ SELECT (SELECT count(*) FROM room_events), (SELECT count(*) FROM sessions s LEFT
 		events, sessions = e, s
 	}
 }
+
+// Callbacks that come after the clients' words are expected of those all the
+// same: a rebuild, which sees them all at once, finds nothing else.
+func TestRebuildFindsLateCallbacksAsLiveDid(t *testing.T) {
+	t.Parallel()
+	owner, _ := readmodeltest.Database(t)
+	m := readmodeltest.Open(t, owner)
+	facts := randomLife(31, 400)
+	first := facts[0]
+	slices.SortStableFunc(facts, func(a, b events.Stored) int { // all callbacks last, and the first of them at the very end
+		rank := func(f events.Stored) int {
+			switch {
+			case f.OccurredAt.Equal(first.OccurredAt) && f.Source == events.FromServer:
+				return 2
+			case f.Source == events.FromServer:
+				return 1
+			}
+			return 0
+		}
+		return rank(a) - rank(b)
+	})
+	for start := 0; start < len(facts); start += 100 {
+		readmodeltest.Apply(t, m, facts[start:min(start+100, len(facts))], 20)
+		settle(t, m)
+	}
+	noDifference(t, rebuilt(t, owner, readmodel.RebuildConfig{DryRun: true}))
+}
