@@ -23,8 +23,8 @@ func TestEveryMeasurementRunsAndLeavesNothing(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Rows) != 6 {
-		t.Fatalf("%d measurements; want 6", len(got.Rows))
+	if len(got.Rows) != 7 {
+		t.Fatalf("%d measurements; want 7", len(got.Rows))
 	}
 	for _, r := range got.Rows {
 		if r.PerSecond <= 0 || r.LimitPerSecond <= 0 || r.Ratio <= 0 || r.P99MS < r.P50MS || r.P50MS <= 0 || r.CPU <= 0 {
