@@ -137,14 +137,14 @@ func randomWorld(t testing.TB, seed int64, sessions int) (ownerURL, readerURL st
 	exec(t, ownerURL, projections.InSchema(projections.Schema(), `
 INSERT INTO rm.callback_apps VALUES ('a', '2026-03-02 11:00:00+00') ON CONFLICT DO NOTHING;
 INSERT INTO rm.visits (app_id, room_id, user_id, no, login_at, logout_at, logout_reason, set_id, session_id, login_no, interruption_no, agreement, is_import)
-SELECT i.app_id, i.room_id, i.user_id, row_number() OVER (), l.first_at, l.last_event_at + interval '80 seconds', CASE WHEN l.set_id / 1024 % 7 < 5 THEN l.set_id / 1024 % 5 END,
-       l.set_id, i.session_id, l.login_no, nullif(l.interruptions, 0), 'agree', l.is_import
-FROM rm.logins l JOIN roomtrail.identities i ON i.id = l.set_id WHERE i.app_id = 'a' AND l.set_id / 1024 % 3 < 2;
+SELECT i.app_id, i.room_id, i.user_id, 1000 + row_number() OVER (), l.first_at, l.last_event_at + interval '80 seconds', CASE WHEN h % 7 < 5 THEN h % 5 END,
+       l.set_id, i.session_id, l.login_no, (SELECT min(interruption_no) FROM rm.interruptions r WHERE r.set_id = l.set_id AND r.login_no = l.login_no AND coalesce(r.duration_ms, 90000) >= 90000), 'agree', l.is_import
+FROM rm.logins l JOIN roomtrail.identities i ON i.id = l.set_id CROSS JOIN LATERAL (SELECT abs(hashtext(i.session_id)) AS h) x WHERE i.app_id = 'a' AND h % 3 < 2;
 INSERT INTO rm.storm_members (set_id, login_no, interruption_no, app_id, cell, storm_id)
-SELECT set_id, login_no, interruption_no, 'a', 0, 'x' FROM rm.interruptions WHERE set_id / 1024 % 5 = 1 ON CONFLICT DO NOTHING;
+SELECT set_id, login_no, interruption_no, 'a', 0, 'x' FROM rm.interruptions WHERE (SELECT abs(hashtext(session_id)) FROM roomtrail.identities WHERE id = set_id) % 5 = 1 ON CONFLICT DO NOTHING;
 INSERT INTO rm.witnessed_ends (set_id, login_no, ended_by, ended_at)
-SELECT set_id, login_no, (ARRAY['heartbeat_timeout', 'server_logout', 'token_expired'])[1 + set_id / 1024 % 3], last_event_at + interval '90 seconds'
-FROM rm.logins WHERE ended_by IS NULL AND set_id / 1024 % 4 = 0`))
+SELECT set_id, login_no, (ARRAY['heartbeat_timeout', 'server_logout', 'token_expired'])[1 + (SELECT abs(hashtext(session_id)) FROM roomtrail.identities WHERE id = set_id) % 3], last_event_at + interval '90 seconds'
+FROM rm.logins WHERE ended_by IS NULL AND (SELECT abs(hashtext(session_id)) FROM roomtrail.identities WHERE id = set_id) % 4 = 0`))
 	return ownerURL, readerURL
 }
 
