@@ -98,7 +98,8 @@ var PublicViews = []string{
 	"pipeline_status", "profiles", "quarantine", "room_events", "room_impact", "server_visits", "sessions", "storms",
 }
 
-// PublicFunctions are what the reader may call, and nobody else.
+// PublicFunctions are what the reader may call, and nobody else. Beside them
+// everybody may call roomtrail_now, without which no view can be read.
 var PublicFunctions = []string{
-	"heartbeat_timeout_rate", "kick_rate", "login_success", "metric", "reconnect_success", "recovery_curve", "roomtrail_now",
+	"heartbeat_timeout_rate", "kick_rate", "login_success", "metric", "reconnect_success", "recovery_curve",
 }
