@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	drainBatch = 10_000 // the projector's own, which it uses here
+	drainBatch = 20_000 // the projector's own, which it uses here
 	// The drain and its limit take turns, so that what else the machine does
 	// meets both.
 	drainTurn = 5 * drainBatch
@@ -32,7 +32,7 @@ const (
 
 // drain reads a full log into an empty read model, as a rebuild does.
 func (b *bench) drain(ctx context.Context, r *report) (row, error) {
-	out := row{Name: "drain", What: "events from the log into Postgres, in batches of 10 000", Timed: "a batch", Limit: drainLimit}
+	out := row{Name: "drain", What: "events from the log into Postgres, in batches of 20 000", Timed: "a batch", Limit: drainLimit}
 	d, err := openDrain(ctx, b.dir)
 	if err != nil {
 		return out, err

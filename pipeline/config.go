@@ -37,7 +37,7 @@ type Config struct {
 	Partitions int   // 0: as the log has; a new one gets 1 embedded, 4 on a real server
 	MaxBytes   int64 // of a partition; 0: 10 GiB
 	Replicas   int   // of a partition on a real server; 0: 1
-	BatchSize  int   // facts in a transaction; 0: 10 000
+	BatchSize  int   // facts in a transaction; 0: 20 000
 
 	Lease time.Duration // of a partition that gives no sign, until another process may have it; 0: 15 s
 

@@ -91,10 +91,19 @@ const (
 	unknownRoom = 1002002
 )
 
+// tally is what a cell counts. Events that follow each other are mostly of one
+// cell, and looking at the one before is cheaper than looking it up.
+func (s *Session) tally(cell Cell) *Tally {
+	if s.lastTally == nil || s.lastCell != cell {
+		s.lastCell, s.lastTally = cell, s.out.Counts.in(cell)
+	}
+	return s.lastTally
+}
+
 // countEvent counts an event that has just been applied, by what it says itself.
 func (s *Session) countEvent(f *events.Stored, m Mark) {
 	happened := f.HappenedAt()
-	t := s.out.Counts.in(s.cell(happened, described(&f.Event).or(s.Last), f.Import))
+	t := s.tally(s.cell(happened, described(&f.Event).or(s.Last), f.Import))
 	t.N[Events]++
 	count := func(m Measure, is bool) {
 		if is {
@@ -138,7 +147,7 @@ var endMeasures = map[string]Measure{
 
 // countLogin counts a login n times; n is -1 to take off what it counted.
 func (s *Session) countLogin(l *Login, n int64) {
-	t := s.out.Counts.in(s.cell(l.FirstAt, l.Described, l.IsImport))
+	t := s.tally(s.cell(l.FirstAt, l.Described, l.IsImport))
 	count := func(m Measure, is bool) {
 		if is {
 			t.N[m] += n
@@ -198,7 +207,7 @@ var outcomeMeasures = map[string]Measure{
 
 // countInterruption counts an interruption n times.
 func (s *Session) countInterruption(r *Interruption, n int64) {
-	t := s.out.Counts.in(s.cell(r.StartedAt, r.Described, r.IsImport))
+	t := s.tally(s.cell(r.StartedAt, r.Described, r.IsImport))
 	t.N[Interruptions] += n
 	if r.Outcome == "" {
 		return
@@ -241,6 +250,6 @@ func (s *Session) countRows(login Login, open *Interruption) {
 	}
 	for _, k := range s.out.Kicks { // the login that it ended is among those that changed
 		l := logins[k.LoginNo]
-		s.out.Counts.in(s.cell(l.FirstAt, l.Described, l.IsImport)).N[kickMeasures[k.Reason]]++
+		s.tally(s.cell(l.FirstAt, l.Described, l.IsImport)).N[kickMeasures[k.Reason]]++
 	}
 }

@@ -42,7 +42,7 @@ type Runner struct {
 	Log                   Log
 	Store                 Store
 	Generation, Partition int
-	Limit                 int           // facts in a batch; 0 means 10 000
+	Limit                 int           // facts in a batch; 0 means 20 000
 	Pause                 time.Duration // after an error; 0 means 1 s
 	Wait                  func(ctx context.Context, d time.Duration) error
 	Observe               func(Observation) // may be nil
@@ -71,7 +71,7 @@ func (r *Runner) Step(ctx context.Context) (n int, err error) {
 	}
 	limit := r.Limit
 	if limit == 0 {
-		limit = 10_000
+		limit = 20_000
 	}
 	batch, err := r.Log.Read(ctx, r.at, limit)
 	if err != nil {

@@ -34,6 +34,8 @@ type Session struct {
 	app            string
 	profiles       Profiles
 	out            *Rows
+	lastCell       Cell // that was counted in
+	lastTally      *Tally
 	loginChanged   bool
 	interruptedNow bool
 }
@@ -97,7 +99,7 @@ func (s *Session) Append(profiles Profiles, facts []events.Stored) Rows {
 	}
 	s.interruptedNow = false
 	s.countRows(told, open)
-	s.out, s.profiles = nil, nil
+	s.out, s.profiles, s.lastTally = nil, nil, nil
 	return out
 }
 

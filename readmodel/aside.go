@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,14 +16,21 @@ import (
 )
 
 // fold folds the sets and returns those that went well; their rows are in w.
+// Sets do not know each other, and Postgres waits meanwhile, so that two
+// processors are free.
 func (m *ReadModel) fold(profiles projections.Profiles, sets []*set, w *writes) []*set {
+	half := len(sets) / 2
+	var others sync.WaitGroup
+	others.Go(func() { m.foldAll(profiles, sets[half:]) })
+	m.foldAll(profiles, sets[:half])
+	others.Wait()
 	well := sets[:0:0]
 	for _, s := range sets {
 		if !s.folds { // nothing of a client's
 			well = append(well, s)
 			continue
 		}
-		if m.foldOne(profiles, s); s.broken == nil {
+		if s.broken == nil {
 			for i := range s.repeated {
 				s.rows.Counts.CountCopy(&s.repeated[i])
 			}
@@ -31,6 +39,14 @@ func (m *ReadModel) fold(profiles projections.Profiles, sets []*set, w *writes) 
 		}
 	}
 	return well
+}
+
+func (m *ReadModel) foldAll(profiles projections.Profiles, sets []*set) {
+	for _, s := range sets {
+		if s.folds {
+			m.foldOne(profiles, s)
+		}
+	}
 }
 
 // foldOne folds one set. A panic is a fault of the fold, and one session must
@@ -44,6 +60,7 @@ func (m *ReadModel) foldOne(profiles projections.Profiles, s *set) {
 			s.broken = fmt.Errorf("the fold of its session panics: %v (%s)", v, panicSite())
 			m.mu.Lock()
 			delete(m.sessions, s.id)
+			m.recent.drop(s.id)
 			m.mu.Unlock()
 		}
 	}()

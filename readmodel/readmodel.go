@@ -35,10 +35,11 @@ type ReadModel struct {
 	mu           sync.Mutex
 	identities   map[events.SetKey]identity
 	sessions     map[int64]*projections.Session // states of sets that were folded lately
-	months       map[string]bool                // partitions of the facts known to exist
-	combinations map[[16]byte]bool              // known to be in their table
-	pruned       time.Time                      // when old freshness was removed last
-	staged       sync.Map                       // *pgx.Conn: its staging tables exist
+	recent       recent
+	months       map[string]bool   // partitions of the facts known to exist
+	combinations map[[16]byte]bool // known to be in their table
+	pruned       time.Time         // when old freshness was removed last
+	staged       sync.Map          // *pgx.Conn: its staging tables exist
 }
 
 // advance is projections.Advance, or in a test one that has a fault.
@@ -85,7 +86,7 @@ func open(ctx context.Context, pc *pgxpool.Config, config Config, rm *schema) (*
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	m := &ReadModel{
 		config: config, rm: rm, advance: projections.Advance, identities: make(map[events.SetKey]identity), sessions: make(map[int64]*projections.Session),
-		months: make(map[string]bool), combinations: make(map[[16]byte]bool),
+		recent: recent{facts: map[int64][]events.Stored{}}, months: make(map[string]bool), combinations: make(map[[16]byte]bool),
 	}
 	pc.BeforeClose = func(c *pgx.Conn) { m.staged.Delete(c) }
 	pool, err := pgxpool.NewWithConfig(ctx, pc)

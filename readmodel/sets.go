@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -173,6 +174,7 @@ func (m *ReadModel) forget() {
 	defer m.mu.Unlock()
 	clear(m.identities)
 	clear(m.sessions)
+	m.recent.clear()
 	clear(m.months)
 	clear(m.combinations)
 }
@@ -187,6 +189,7 @@ func (m *ReadModel) remember(named map[events.SetKey]identity, sets []*set) {
 	for _, s := range sets {
 		if s.state != nil {
 			m.sessions[s.id] = s.state
+			m.recent.keep(s)
 		}
 	}
 	if len(m.identities)+len(named) > maxIdentities {
@@ -242,12 +245,19 @@ func loadStates(ctx context.Context, tx pgx.Tx, byID map[int64]*set, ids []int64
 	return nil
 }
 
-// loadOld brings the earlier facts of sets that must be folded anew.
+// loadOld brings the earlier facts of sets that must be folded anew, remembered
+// or stored.
 func (m *ReadModel) loadOld(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
 	var refold []int64
 	first := time.Now().AddDate(200, 0, 0)
 	for _, s := range sets {
 		if s.isNew || !s.folds || !projections.NeedsFacts(s.saved, s.fresh) {
+			continue
+		}
+		m.mu.Lock()
+		s.old = m.recent.facts[s.id]
+		m.mu.Unlock()
+		if len(s.old) > 0 {
 			continue
 		}
 		refold = append(refold, s.id)
@@ -269,26 +279,44 @@ type place struct{ id, seq int64 }
 // anew for each would let one sender hold up a partition. A copy that differs
 // stays, and so do all that come with it.
 func (m *ReadModel) setCopiesAside(ctx context.Context, tx pgx.Tx, sets []*set, byID map[int64]*set) error {
-	var ids, setIDs []int64
-	var seqs []int32
-	asked := map[place]bool{}
+	var late []*set
+	asked, first := map[place]bool{}, map[place]events.Stored{}
 	for _, s := range sets {
 		if s.saved == nil || s.saved.Appends(s.fresh) {
 			continue
 		}
-		ids = append(ids, s.id)
+		late = append(late, s)
 		for i := range s.fresh {
-			p := place{s.id, s.fresh[i].Seq}
-			if p.seq <= s.saved.MaxSeq && !asked[p] {
-				asked[p] = true
-				setIDs, seqs = append(setIDs, p.id), append(seqs, int32(p.seq))
+			if seq := s.fresh[i].Seq; seq <= s.saved.MaxSeq {
+				asked[place{s.id, seq}] = true
 			}
 		}
+		m.mu.Lock()
+		isRecent := m.recent.firsts(s.id, asked, first)
+		m.mu.Unlock()
+		if isRecent {
+			maps.DeleteFunc(asked, func(p place, _ bool) bool { return p.id == s.id })
+		}
 	}
-	if len(ids) == 0 {
+	if err := m.loadFirsts(ctx, tx, byID, asked, first); err != nil {
+		return err
+	}
+	for _, s := range late {
+		s.setCopiesAside(first)
+	}
+	return nil
+}
+
+// loadFirsts brings the copies that count of what is asked for.
+func (m *ReadModel) loadFirsts(ctx context.Context, tx pgx.Tx, byID map[int64]*set, asked map[place]bool, first map[place]events.Stored) error {
+	if len(asked) == 0 {
 		return nil
 	}
-	first := map[place]events.Stored{}
+	var setIDs []int64
+	var seqs []int32
+	for p := range asked {
+		setIDs, seqs = append(setIDs, p.id), append(seqs, int32(p.seq))
+	}
 	rows, err := tx.Query(ctx, selectFirsts, setIDs, seqs)
 	if err != nil {
 		return fmt.Errorf("load first copies: %w", err)
@@ -308,26 +336,26 @@ func (m *ReadModel) setCopiesAside(ctx context.Context, tx pgx.Tx, sets []*set, 
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("load first copies: %w", err)
 	}
-	for _, id := range ids {
-		s := byID[id]
-		var ahead []events.Stored
-		var copies []projections.Mark
-		var repeated []events.Stored
-		for i := range s.fresh {
-			f := &s.fresh[i]
-			was, ok := first[place{id, f.Seq}]
-			if f.Seq <= s.saved.MaxSeq && ok && f.Same(&was.Event) {
-				copies = append(copies, projections.Mark{Ref: f.Ref, IsCopy: true, Previous: events.NoReason})
-				repeated = append(repeated, *f)
-			} else {
-				ahead = append(ahead, *f)
-			}
-		}
-		if s.saved.Appends(ahead) { // else one of them needs the whole set
-			s.fresh, s.copies, s.repeated = ahead, copies, repeated
+	return nil
+}
+
+// setCopiesAside takes out of the fresh facts those that repeat the first.
+func (s *set) setCopiesAside(first map[place]events.Stored) {
+	var ahead, repeated []events.Stored
+	var copies []projections.Mark
+	for i := range s.fresh {
+		f := &s.fresh[i]
+		was, ok := first[place{s.id, f.Seq}]
+		if f.Seq <= s.saved.MaxSeq && ok && f.Same(&was.Event) {
+			copies = append(copies, projections.Mark{Ref: f.Ref, IsCopy: true, Previous: events.NoReason})
+			repeated = append(repeated, *f)
+		} else {
+			ahead = append(ahead, *f)
 		}
 	}
-	return nil
+	if s.saved.Appends(ahead) { // else one of them needs the whole set
+		s.fresh, s.copies, s.repeated = ahead, copies, repeated
+	}
 }
 
 func isDuplicate(err error) bool {
