@@ -7,6 +7,12 @@ import (
 	"time"
 )
 
+// What goes before and after the rows: signature, flags and no extension; the end.
+const (
+	copyHeader  = "PGCOPY\n\377\r\n\000\000\000\000\000\000\000\000\000"
+	copyTrailer = "\377\377"
+)
+
 // copyRows is a stream of rows in the binary form of COPY, encoded while it is
 // read. pgx encodes value by value through its tables of types, which for facts
 // costs as much as all of the fold; the order of the columns and their types
@@ -21,7 +27,7 @@ type copyRows struct {
 // newCopyRows streams what next writes.
 func newCopyRows(next func(w *copyRow) bool) *copyRows {
 	c := &copyRows{next: next}
-	c.row.buf = append(c.row.buf, "PGCOPY\n\377\r\n\000\000\000\000\000\000\000\000\000"...) // signature, flags, no extension
+	c.row.buf = append(c.row.buf, copyHeader...)
 	return c
 }
 
@@ -35,7 +41,7 @@ func (c *copyRows) Read(p []byte) (int, error) {
 			c.row.buf, c.sent = c.row.buf[:0], 0
 			if !c.next(&c.row) {
 				c.done = true
-				c.row.buf = append(c.row.buf[:0], 0xff, 0xff) // the end
+				c.row.buf = append(c.row.buf[:0], copyTrailer...)
 			}
 		}
 		k := copy(p[n:], c.row.buf[c.sent:])
@@ -73,6 +79,11 @@ func (w *copyRow) textValue(s string) {
 func (w *copyRow) int8(n int64) {
 	w.size(8)
 	w.buf = binary.BigEndian.AppendUint64(w.buf, uint64(n))
+}
+
+func (w *copyRow) int2(n int16) {
+	w.size(2)
+	w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(n))
 }
 
 func (w *copyRow) int4(n int64) {
@@ -132,14 +143,18 @@ func (w *copyRow) uuid(id [16]byte) {
 	w.buf = append(w.buf, id[:]...)
 }
 
+func (w *copyRow) bytes(b []byte) {
+	w.size(len(b))
+	w.buf = append(w.buf, b...)
+}
+
 // json is null where there is none; jsonb has a version before its text.
 func (w *copyRow) json(b []byte) {
 	if b == nil {
 		w.null()
 		return
 	}
-	w.size(len(b))
-	w.buf = append(w.buf, b...)
+	w.bytes(b)
 }
 
 func (w *copyRow) jsonb(s string) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -87,45 +88,55 @@ func (m *ReadModel) count(ctx context.Context, tx pgx.Tx, counts projections.Cou
 }
 
 func writeCounts(ctx context.Context, tx pgx.Tx, slots map[slot]*projections.Tally, partition int) error {
-	var counters, histograms [][]any
-	for k, tally := range slots {
-		row := make([]any, 0, len(countersTable.columns))
-		row = append(row, k.grain, k.at, k.name, partition)
-		differs := false
-		for _, n := range tally.N {
-			row = append(row, n)
-			differs = differs || n != 0
+	var counters, histograms rows
+	// In the order of their keys, which Postgres finds faster than any other.
+	for _, k := range slices.SortedFunc(maps.Keys(slots), slot.compare) {
+		tally := slots[k]
+		if tally.N != (projections.Tally{}).N {
+			row := counters.begin(countersTable)
+			k.write(row)
+			row.int4(int64(partition))
+			for _, n := range tally.N {
+				row.int8(n)
+			}
 		}
-		if differs {
-			counters = append(counters, row)
-		}
-		for b, n := range tally.Spans {
-			if n != 0 {
-				histograms = append(histograms, []any{k.grain, k.at, k.name, int(b.What), b.No, partition, n})
+		for _, b := range slices.SortedFunc(maps.Keys(tally.Spans), compareBuckets) {
+			if n := tally.Spans[b]; n != 0 {
+				row := histograms.begin(histogramsTable)
+				k.write(row)
+				row.int2(int16(b.What))
+				row.int2(b.No)
+				row.int4(int64(partition))
+				row.int8(n)
 			}
 		}
 	}
-	// In the order of their keys, which Postgres finds faster than any other.
-	slices.SortFunc(counters, func(a, b []any) int { return compareSlots(a, b) })
-	slices.SortFunc(histograms, func(a, b []any) int {
-		return cmp.Or(compareSlots(a, b), cmp.Compare(a[3].(int), b[3].(int)), cmp.Compare(a[4].(int16), b[4].(int16)))
-	})
-	if len(counters) > 0 {
-		if err := countersTable.mergeRows(ctx, tx, counters); err != nil {
+	if counters.n > 0 {
+		if err := countersTable.mergeRows(ctx, tx, &counters); err != nil {
 			return fmt.Errorf("add to counters: %w", err)
 		}
 	}
-	if len(histograms) > 0 {
-		if err := histogramsTable.mergeRows(ctx, tx, histograms); err != nil {
+	if histograms.n > 0 {
+		if err := histogramsTable.mergeRows(ctx, tx, &histograms); err != nil {
 			return fmt.Errorf("add to histograms: %w", err)
 		}
 	}
 	return nil
 }
 
-func compareSlots(a, b []any) int {
-	an, bn := a[2].([16]byte), b[2].([16]byte)
-	return cmp.Or(cmp.Compare(a[0].(int), b[0].(int)), a[1].(time.Time).Compare(b[1].(time.Time)), bytes.Compare(an[:], bn[:]))
+func (k slot) compare(o slot) int {
+	return cmp.Or(cmp.Compare(k.grain, o.grain), k.at.Compare(o.at), bytes.Compare(k.name[:], o.name[:]))
+}
+
+func compareBuckets(a, b projections.Bucket) int {
+	return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.No, b.No))
+}
+
+// write is the beginning of a row.
+func (k slot) write(row *copyRow) {
+	row.int2(int16(k.grain))
+	row.time(k.at)
+	row.uuid(k.name)
 }
 
 // nameCombinations writes combinations that are new to this process. They are

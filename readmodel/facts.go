@@ -3,7 +3,6 @@ package readmodel
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -104,12 +103,11 @@ func copyMonth(ctx context.Context, tx pgx.Tx, month time.Time, facts []events.S
 		at++
 		return true
 	})
-	tag, err := tx.Conn().PgConn().CopyFrom(ctx, rows, fmt.Sprintf("COPY roomtrail.%s (%s) FROM STDIN (FORMAT binary)",
-		partitionName(month), strings.Join(factColumns, ", ")))
+	n, err := copyFrom(ctx, tx, "roomtrail."+partitionName(month), factColumns, rows)
 	if err != nil {
 		return fmt.Errorf("write facts: %w", err)
 	}
-	if n := tag.RowsAffected(); int(n) != len(facts) {
+	if int(n) != len(facts) {
 		return fmt.Errorf("write facts: %d of %d were written", n, len(facts))
 	}
 	return nil

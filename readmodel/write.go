@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -50,7 +49,7 @@ func columns(s string) []string { return strings.Fields(s) }
 // marks of messages that are new cannot meet a row that is there: they are
 // copied straight into their table; the rest is merged.
 type writes struct {
-	fresh, merge map[string][][]any
+	fresh, merge map[string]*rows
 	remove       map[string][][]any // keys
 	counts       projections.Counts
 	note         func(projections.Mark) (isNew, isSaid bool)
@@ -60,7 +59,7 @@ type writes struct {
 // whether the message is new to these tables, and whether its fact says so itself.
 func newWrites(note func(projections.Mark) (isNew, isSaid bool)) *writes {
 	return &writes{
-		fresh: map[string][][]any{}, merge: map[string][][]any{}, remove: map[string][][]any{},
+		fresh: map[string]*rows{}, merge: map[string]*rows{}, remove: map[string][][]any{},
 		counts: projections.Counts{}, note: note,
 	}
 }
@@ -92,42 +91,36 @@ func (j *judged) note(m projections.Mark) (isNew, isSaid bool) {
 	return isNew, false
 }
 
-func (w *writes) put(t table, isNew bool, row []any) {
+// row begins a row of a table.
+func (w *writes) row(t table, isNew bool) *copyRow {
+	into := w.merge
 	if isNew {
-		w.fresh[t.name] = append(w.fresh[t.name], row)
-	} else {
-		w.merge[t.name] = append(w.merge[t.name], row)
+		into = w.fresh
 	}
+	if into[t.name] == nil {
+		into[t.name] = &rows{}
+	}
+	return into[t.name].begin(t)
 }
 
 // add notes what one set's fold changed.
 func (w *writes) add(s *set) {
 	for i := range s.rows.Logins {
-		w.put(loginsTable, s.isNew, loginRow(s.id, &s.rows.Logins[i]))
+		writeLogin(w.row(loginsTable, s.isNew), s.id, &s.rows.Logins[i])
 	}
 	for i := range s.rows.Interruptions {
-		w.put(interruptionsTable, s.isNew, interruptionRow(s.id, &s.rows.Interruptions[i]))
+		writeInterruption(w.row(interruptionsTable, s.isNew), s.id, &s.rows.Interruptions[i])
 	}
-	for _, k := range s.rows.Kicks {
-		w.put(kicksTable, s.isNew, []any{
-			s.id, k.LoginNo, k.KickedAt, k.ReceivedAt, k.ErrorCode, k.Reason, text(k.Attribution),
-			k.SessionAgeMS, k.WhileReconnecting, ifAny(k.HasMessage, k.Message), k.IsImport,
-		})
+	for i := range s.rows.Kicks {
+		writeKick(w.row(kicksTable, s.isNew), s.id, &s.rows.Kicks[i])
 	}
-	for _, a := range s.rows.Anomalies {
-		w.put(anomaliesTable, s.isNew, []any{
-			s.id, a.Seq, a.Kind, a.Ref.Generation, a.Ref.Partition, int64(a.Ref.Seq), a.Detail,
-			a.Platform, text(a.SDKVersion), a.HappenedAt,
-		})
+	for i := range s.rows.Anomalies {
+		writeAnomaly(w.row(anomaliesTable, s.isNew), s.id, &s.rows.Anomalies[i])
 	}
 	for _, m := range append(s.rows.Marks, s.copies...) {
-		isNew, isSaid := w.note(m)
-		if isSaid {
-			continue
+		if isNew, isSaid := w.note(m); !isSaid {
+			writeMark(w.row(marksTable, isNew), m)
 		}
-		w.put(marksTable, isNew, []any{
-			m.Ref.Generation, m.Ref.Partition, int64(m.Ref.Seq), m.IsCopy, text(m.Previous.String()), text(string(m.Transition)),
-		})
 	}
 	w.counts.Add(s.rows.Counts, 1)
 	for _, no := range s.gone.Logins {
@@ -147,36 +140,15 @@ func (w *writes) add(s *set) {
 		if err != nil {
 			panic(fmt.Sprintf("state of set %d cannot be kept: %v", s.id, err)) // plain fields only
 		}
-		w.put(statesTable, s.isNew, []any{s.id, state})
+		row := w.row(statesTable, s.isNew)
+		row.int8(s.id)
+		row.bytes(state)
 	}
 }
 
 func (w *writes) drop(t table, key ...any) {
 	w.remove[t.name] = append(w.remove[t.name], key)
 }
-
-func loginRow(id int64, l *projections.Login) []any {
-	return []any{
-		id, l.No, text(l.DeviceID), l.Platform, string(l.Family), text(l.SDKVersion), text(l.AppVersion), text(l.OS),
-		text(l.Network), text(l.Carrier), text(l.Region), text(l.RoomSessionID), text(l.Via), l.FirstAt,
-		instant(l.LoginStartedAt), instant(l.LoginedAt), maybe(l.TimeToLoginMS), maybe(l.LoginErrorCode), l.CallerFault,
-		instant(l.EndedAt), text(l.EndedBy), maybe(l.EndErrorCode), l.State.String(), l.Interruptions, l.ConnectedMS,
-		l.ReconnectingMS, l.LastEventAt, l.LastStateAt, instant(l.LastAliveAt), l.ClosingSaid, l.FirstReceivedAt, l.LastReceivedAt,
-		l.MissingEvents, l.IsImport, l.HeartbeatTimeoutMS, l.RetryWindowMS, l.LoginTimeoutMS, l.AliveEveryMS,
-		l.CappedReconnectingMS, l.IsFlapping, l.SeenEvents, l.LastSeq,
-	}
-}
-
-func interruptionRow(id int64, r *projections.Interruption) []any {
-	return []any{
-		id, r.LoginNo, r.No, text(r.DeviceID), r.Platform, string(r.Family), text(r.SDKVersion), text(r.AppVersion),
-		text(r.Network), text(r.Carrier), text(r.Region), r.StartedAt, instant(r.EndedAt), r.StartReceivedAt,
-		instant(r.EndReceivedAt), text(r.Outcome), maybe(r.DurationMS), r.ErrorCode, maybe(r.EndErrorCode), r.IsImport,
-		r.HeartbeatTimeoutMS, r.RetryWindowMS, r.StartedAt.Add(time.Duration(r.HeartbeatTimeoutMS) * time.Millisecond),
-	}
-}
-
-func maybe(m projections.Maybe) any { return ifAny(m.Known, m.N) }
 
 // write brings the rows into their tables, removals first: a row that is gone
 // and a row that is new may not share a key, but order keeps it obvious.
@@ -187,12 +159,12 @@ func (w *writes) write(ctx context.Context, tx pgx.Tx) error {
 				return fmt.Errorf("remove from %s: %w", t.name, err)
 			}
 		}
-		if rows := w.fresh[t.name]; len(rows) > 0 {
-			if _, err := tx.CopyFrom(ctx, pgx.Identifier{"rm", t.name}, t.columns, pgx.CopyFromRows(rows)); err != nil {
+		if rows := w.fresh[t.name]; rows != nil {
+			if err := rows.copyTo(ctx, tx, "rm."+t.name, t.columns); err != nil {
 				return fmt.Errorf("write %s: %w", t.name, err)
 			}
 		}
-		if rows := w.merge[t.name]; len(rows) > 0 {
+		if rows := w.merge[t.name]; rows != nil {
 			if err := t.mergeRows(ctx, tx, rows); err != nil {
 				return fmt.Errorf("merge %s: %w", t.name, err)
 			}
@@ -202,8 +174,8 @@ func (w *writes) write(ctx context.Context, tx pgx.Tx) error {
 }
 
 // mergeRows upserts through the staging table of this connection.
-func (t table) mergeRows(ctx context.Context, tx pgx.Tx, rows [][]any) error {
-	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "stg_" + t.name}, t.columns, pgx.CopyFromRows(rows)); err != nil {
+func (t table) mergeRows(ctx context.Context, tx pgx.Tx, rows *rows) error {
+	if err := rows.copyTo(ctx, tx, "pg_temp.stg_"+t.name, t.columns); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, t.mergeSQL())
