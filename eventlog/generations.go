@@ -263,9 +263,13 @@ func (l *Log) follow(ctx context.Context, from *written, refusal error) (bool, e
 	if err != nil || len(streams) == 0 {
 		return false, err
 	}
-	// One that is not whole has not retired another yet.
+	// One that is not whole has not retired another yet: the one before it takes
+	// events.
 	if todo, more := next(streams); more && !todo.retire {
-		return false, nil
+		streams = slices.DeleteFunc(streams, func(s stream) bool { return s.generation == todo.generation })
+		if len(streams) == 0 {
+			return false, nil
+		}
 	}
 	l.write(newestOf(streams))
 	return l.now.Load() != from, nil
