@@ -31,7 +31,10 @@ func loginPanels() []panel {
 			OverrideByName("code", []dashboard.DynamicConfigValue{{Id: "unit", Value: units.NoUnit}}).
 			OverrideByName("per 1000", []dashboard.DynamicConfigValue{{Id: "decimals", Value: 1}}).
 			OverrideByName("meaning", []dashboard.DynamicConfigValue{{Id: "custom.minWidth", Value: 300}}).
-			OverrideByName("what to do", []dashboard.DynamicConfigValue{{Id: "custom.minWidth", Value: 300}}),
+			OverrideByName("what to do", []dashboard.DynamicConfigValue{
+				{Id: "custom.minWidth", Value: 300},
+				{Id: "custom.cellOptions", Value: map[string]any{"type": "auto", "wrapText": true}},
+			}),
 	}
 }
 

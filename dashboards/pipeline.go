@@ -34,12 +34,24 @@ func pipelinePanels() []panel {
 			}).
 			OverrideByName("position", []dashboard.DynamicConfigValue{{Id: "unit", Value: units.NoUnit}}).
 			OverrideByName("last stored", []dashboard.DynamicConfigValue{{Id: "unit", Value: units.NoUnit}}),
+		grid(about{
+			id: panelDefinitions, title: "What the figures mean", unit: units.Short, width: 24, height: 9,
+			says: "The one definition of each figure, as SELECT * FROM metric('name', since, until) works it out. Below the minimum of its denominator a figure " +
+				"says little.",
+		}, definitionsSQL).
+			OverrideByName("formula", []dashboard.DynamicConfigValue{
+				{Id: "custom.minWidth", Value: 500},
+				{Id: "custom.cellOptions", Value: map[string]any{"type": "auto", "wrapText": true}},
+			}),
 	}
 }
 
 func runnerStates() dashboard.ValueMapping {
 	options := map[string]dashboard.ValueMappingResult{}
-	for name, colour := range map[string]string{"running": colourText, "waiting": colourText, "done": colourText, "stopped": colourWarn, "halted": colourBad} {
+	for name, colour := range map[string]string{
+		"running": colourText, "waiting": colourText, "done": colourText, "rebuilding": colourText, "superseded": colourText,
+		"stopped": colourWarn, "halted": colourBad,
+	} {
 		options[name] = dashboard.ValueMappingResult{Text: &name, Color: &colour}
 	}
 	return dashboard.ValueMapping{ValueMap: &dashboard.ValueMap{
@@ -70,3 +82,7 @@ SELECT
   updated_at AS "updated"
 FROM pipeline_status
 ORDER BY live DESC, version DESC, generation, partition`
+
+const definitionsSQL = `
+SELECT metric AS "metric", title AS "title", unit AS "unit", formula AS "formula", minimum AS "minimum"
+FROM metric_definitions`

@@ -38,6 +38,8 @@ const (
 
 	panelLag        uint32 = 61
 	panelPartitions uint32 = 62
+
+	panelDefinitions uint32 = 63
 )
 
 const roomsSays = `How people's connections to their rooms fare. ` +
