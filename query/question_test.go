@@ -36,13 +36,15 @@ var views = map[string]string{
 	"anomalies":   `app_id event_ref session_id room_id user_id platform sdk_version seq kind detail happened_at stream_seq`,
 	"error_codes": `family error_code category meaning advice`,
 	"profiles":    `app_id family platform heartbeat_timeout_ms retry_window_ms`,
+
+	"recovery_curve": `key t_ms at_risk returned share low high naive`, // a function
 }
 
 // sqlWords are what a question's SQL may hold beside columns and its own names.
 var sqlWords = strings.Fields(`select from where and or not null is as case when then else end with union all in
-	order by group grouping sets limit desc asc nulls last first cross full left join using over within filter window
+	order by on group grouping sets limit desc asc nulls last first cross full left join using over within filter window
 	partition count max sum coalesce nullif lag trunc round extract epoch percentile_cont distinct interval array
-	array_position lower replace roomtrail_now text timestamptz bigint numeric float8 true false`)
+	array_position lower replace roomtrail_now unnest text timestamptz bigint numeric float8 true false`)
 
 var (
 	sqlComment = regexp.MustCompile(`--[^\n]*`)

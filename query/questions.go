@@ -133,6 +133,22 @@ ORDER BY started_at DESC, app_id, room_id, user_id, session_id, login_no, interr
 LIMIT @limit`,
 	},
 	{
+		Name: "recovery",
+		Path: "/v1/recovery",
+		Doc: `How many are back after how long: of those who lost the room, by the time since their Reconnecting.
+Interruptions count that started in the time range.
+  share    estimate of who is back within t_ms (product-limit): what is open counts
+           as still waiting, what gave up as never back, what ended otherwise until then
+  low high its 95 % band
+  naive    of those that are over, the share that was back by then: too high while many wait
+  returned how many were back by then
+Ask metric('reconnect_success', …) for how many come back at all.`,
+		Params: []Param{since, until, app},
+		Table:  []string{"t_ms", "share", "low", "high", "naive", "returned"},
+		Limit:  MaxLimit,
+		SQL:    recoverySQL,
+	},
+	{
 		Name: "kicks",
 		Path: "/v1/kicks",
 		Doc: `Logins that ended by a kick, newest first: why, by whom, and whether the user came back.

@@ -70,6 +70,24 @@ SELECT platform,
 FROM l FULL JOIN i USING (platform) FULL JOIN k USING (platform)
 ORDER BY platform = 'total', platform`
 
+// recoverySQL reads the curve where people look: it has a step for each time at
+// which somebody was back, and none before the first.
+const recoverySQL = `
+WITH curve AS (
+  SELECT t_ms AS until_ms, returned, share, low, high, naive
+  FROM recovery_curve(@since, @until, '{}', @app)
+), asked AS (
+  SELECT unnest('{1000,2000,5000,10000,20000,30000,45000,60000,90000,120000,180000,300000,600000,1200000}'::bigint[]) AS t_ms
+), steps AS (
+  SELECT asked.t_ms, max(curve.until_ms) AS until_ms
+  FROM asked LEFT JOIN curve ON curve.until_ms <= asked.t_ms
+  GROUP BY asked.t_ms
+)
+SELECT t_ms, coalesce(returned, 0) AS returned, coalesce(share, 0) AS share, low, high, coalesce(naive, 0) AS naive
+FROM steps LEFT JOIN curve USING (until_ms)
+WHERE (SELECT count(*) FROM curve) > 0
+ORDER BY t_ms`
+
 // sessionSQL lists every message of a session, later copies included. The gap
 // follows contract 4.2: monotonic where both ends carry it of one boot, else the
 // reporter's wall clock, each cut to whole milliseconds. Only the first copies

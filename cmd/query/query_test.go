@@ -145,6 +145,7 @@ func narrowed(t *testing.T, env map[string]string) {
 		{"kicks", 4},
 		{"kicks --room room-0 --platform web", 1},
 		{"heartbeats", 6},
+		{"recovery", 14},
 		{"heartbeats --region nowhere", 0},
 		{"anomalies --session broken-web", 3},
 		{"anomalies --sdk-version 1", 0},
