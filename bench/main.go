@@ -40,7 +40,7 @@ const (
 
 type flags struct {
 	Seconds float64  `default:"8" placeholder:"N" help:"How long the door is loaded, and its limit as well (default ${default})."`
-	Events  int      `default:"200000" placeholder:"N" help:"How many events are drained, and folded anew (default ${default})."`
+	Events  int      `default:"1000000" placeholder:"N" help:"How many events are drained, and folded anew (default ${default})."`
 	Logins  int      `default:"1000000" placeholder:"N" help:"How many logins of a simulated day (default ${default})."`
 	Seeds   int      `default:"10000" placeholder:"N" help:"How many small worlds are checked (default ${default})."`
 	Only    []string `enum:"door100,door1,drain,rebuild,overview,world,seeds" default:"door100,door1,drain,rebuild,overview,world,seeds" placeholder:"NAME,…" help:"What to measure: ${enum} (default all)."`

@@ -24,10 +24,10 @@ const (
 	rebuildLimit = "reading the same facts with one COPY, and one INSERT … SELECT of each finished derived table into one with the same keys and indexes"
 )
 
-// rebuild drains a log and fills the read model anew while traffic goes on. Both
-// must show the same: any difference fails.
+// rebuild drains a log and fills the read model anew while traffic goes on, is
+// killed half way, and goes on. Both must show the same: any difference fails.
 func (b *bench) rebuild(ctx context.Context, r *report) (row, error) {
-	out := row{Name: "rebuild", What: "facts into a second read model that is compared and made live, with 1 000 events a second going on", Timed: "a transaction of the fill", Limit: rebuildLimit}
+	out := row{Name: "rebuild", What: "facts into a second read model that is compared and made live, killed half way, with 1 000 events a second going on", Timed: "a transaction of the fill", Limit: rebuildLimit}
 	d, err := openDrain(ctx, b.dir)
 	if err != nil {
 		return out, err
@@ -57,22 +57,34 @@ func (b *bench) timeRebuild(ctx context.Context, d *drainStand, out *row) error 
 	var took []time.Duration
 	spent := map[readmodel.RebuildStep]time.Duration{}
 	last := time.Now()
+	halfWay, kill := context.WithCancel(ctx)
+	defer kill()
+	config := readmodel.RebuildConfig{Progress: func(p readmodel.RebuildProgress) {
+		now := time.Now()
+		spent[p.Step] += now.Sub(last)
+		if p.Step == readmodel.StepFill && p.Done > 0 {
+			took = append(took, now.Sub(last))
+			if 2*p.Done > p.Of {
+				kill()
+			}
+		}
+		last = now
+	}}
 	var found readmodel.RebuildReport
 	err := clock.time(func() (err error) {
 		last = time.Now()
-		found, err = readmodel.Rebuild(ctx, d.url, readmodel.RebuildConfig{Progress: func(p readmodel.RebuildProgress) {
-			now := time.Now()
-			spent[p.Step] += now.Sub(last)
-			if p.Step == readmodel.StepFill && p.Done > 0 {
-				took = append(took, now.Sub(last))
-			}
-			last = now
-		}})
+		if _, err := readmodel.Rebuild(halfWay, d.url, config); halfWay.Err() == nil {
+			return errors.Join(err, errors.New("it was over before it could be killed half way"))
+		}
+		last = time.Now()
+		found, err = readmodel.Rebuild(ctx, d.url, config)
 		return err
 	})
 	switch {
 	case err != nil:
 		return err
+	case !found.Resumed:
+		return errors.New("it began anew after it was killed")
 	case found.Differs():
 		return fmt.Errorf("the rebuilt read model differs from the live one: %+v", found.Views)
 	case found.Facts < int64(b.flags.Events):
