@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ const (
 
 // drain reads a full log into an empty read model, as a rebuild does.
 func (b *bench) drain(ctx context.Context, r *report) (row, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(300)) // as ingest serve does
 	out := row{Name: "drain", What: "events from the log into Postgres, in batches of 20 000", Timed: "a batch", Limit: drainLimit}
 	d, err := openDrain(ctx, b.dir)
 	if err != nil {

@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,10 +34,14 @@ func (m *ReadModel) Break(over func(events.Stored) bool) {
 	})
 }
 
-// Bend gives the fold a fault: what it finds is changed before it is written.
+// Bend gives the fold a fault: what it finds is changed before it is written, of
+// one set at a time.
 func (m *ReadModel) Bend(change func(found *projections.Rows, fresh []events.Stored)) {
+	var one sync.Mutex
 	m.advance = func(profiles projections.Profiles, saved *projections.Session, old, fresh []events.Stored) (*projections.Session, projections.Rows, projections.Gone) {
 		state, rows, gone := projections.Advance(profiles, saved, old, fresh)
+		one.Lock()
+		defer one.Unlock()
 		change(&rows, fresh)
 		return state, rows, gone
 	}

@@ -94,9 +94,9 @@ func TestServeMeetsAnOlderReadModel(t *testing.T) {
 	}
 
 	serving(t, dir)
-	if n := rows(t, dir, "SELECT count(*) FROM pipeline_status WHERE live AND position = 50 AND state = 'running'"); n != 1 {
-		t.Errorf("the rebuilt read model does not go on where the older one was")
-	}
+	eventually(t, "the rebuilt read model to go on where the older one was", func() bool {
+		return rows(t, dir, "SELECT count(*) FROM pipeline_status WHERE live AND position = 50 AND state = 'running'") == 1
+	})
 	if n := rows(t, dir, "SELECT count(*) FROM sessions"); n != 5 {
 		t.Errorf("%d sessions, want 5", n)
 	}

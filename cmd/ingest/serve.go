@@ -58,6 +58,28 @@ func (s *serve) callbacks() (c intake.Callbacks, err error) {
 // may bring then stay under 512 MiB. GOMEMLIMIT says otherwise.
 const intakeMemory = 400 << 20
 
+// A projector makes much that is soon gone: at three times the usual heap it
+// drains a backlog an eighth faster. From projectorMemory on the collector works
+// as hard as it must. GOGC and GOMEMLIMIT say otherwise.
+const (
+	projectorGC     = 300
+	projectorMemory = 512 << 20
+)
+
+// useMemory sets the collector to what the parts need.
+func useMemory(config *pipeline.Config) {
+	limit := int64(intakeMemory)
+	if config.Project {
+		limit = projectorMemory
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(projectorGC)
+		}
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}
+
 // stopWithin is how long a stop may take: requests end, batches commit.
 const stopWithin = 30 * time.Second
 
@@ -66,9 +88,7 @@ func (s *serve) Run(t *terminal) error {
 	if err != nil {
 		return &commandline.UsageError{Err: err}
 	}
-	if config.Intake && !config.Project && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(intakeMemory)
-	}
+	useMemory(&config)
 	p, err := pipeline.Start(t.ctx, config)
 	if errors.Is(err, intake.ErrNoKey) {
 		return &commandline.UsageError{Err: err}
