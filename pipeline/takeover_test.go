@@ -159,7 +159,7 @@ func writer(ctx context.Context, t testing.TB, log *eventlog.Log, name string, a
 				t.Errorf("%s: %v", name, err) // nothing was wrong with the server
 			}
 		}
-		time.Sleep(15 * time.Millisecond)
+		time.Sleep(40 * time.Millisecond)
 	}
 	return users
 }

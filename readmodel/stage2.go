@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -184,10 +185,10 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 				return err
 			}
 		}
+		if err := m.lockKeys(ctx, tx, keys); err != nil {
+			return err
+		}
 		for _, k := range keys {
-			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", m.rm.name+"\x01"+k.what+"\x01"+k.app+"\x01"+k.room+"\x01"+k.key); err != nil {
-				return fmt.Errorf("lock %s of %s: %w", k.what, k.room, err)
-			}
 			settle, ok := settlers[k.what]
 			if !ok {
 				return fmt.Errorf("settle %s: this program does not know it; run the newer one", k.what)
@@ -203,6 +204,19 @@ func (m *ReadModel) Settle(ctx context.Context) (n int, err error) {
 		return nil
 	})
 	return n, err
+}
+
+// lockKeys takes what the keys are locked by, in their order.
+func (m *ReadModel) lockKeys(ctx context.Context, tx pgx.Tx, keys []dirtyKey) error {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = strings.Join([]string{m.rm.name, k.what, k.app, k.room, k.key}, "\x01")
+	}
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) AS name", names)
+	if err != nil {
+		return fmt.Errorf("lock keys: %w", err)
+	}
+	return nil
 }
 
 // batchLock is held, shared, from before a batch looks at what others have told

@@ -26,33 +26,30 @@ func settleVisits(ctx context.Context, tx pgx.Tx, k dirtyKey) error {
 		return err
 	}
 	visits, ends, copies := projections.Visits(facts, logins, since[k.app])
-	if _, err := tx.Exec(ctx, `DELETE FROM rm.visits WHERE app_id = $1 AND room_id = $2 AND user_id = $3`, k.app, k.room, k.key); err != nil {
-		return err
-	}
-	rows := make([][]any, 0, len(visits))
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM rm.visits WHERE app_id = $1 AND room_id = $2 AND user_id = $3`, k.app, k.room, k.key)
 	for i, v := range visits {
-		rows = append(rows, []any{
-			k.app, k.room, k.key, i + 1, text(v.RoomSeq), text(v.ServerSessionID), text(v.Platform), maybe(v.TermType),
+		batch.Queue(`INSERT INTO rm.visits (app_id, room_id, user_id, no, room_seq, server_session_id, platform, term_type, relogin, login_at, logout_at,
+    logout_reason, set_id, session_id, login_no, interruption_no, agreement, is_import)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			k.app, k.room, k.key, i+1, text(v.RoomSeq), text(v.ServerSessionID), text(v.Platform), maybe(v.TermType),
 			ifAny(v.Relogin.Known, v.Relogin.N == 1), instant(v.LoginAt), instant(v.LogoutAt), maybe(v.LogoutReason),
-			ifAny(v.SetID != 0, v.SetID), text(v.SessionID), ifAny(v.LoginNo > 0, v.LoginNo), ifAny(v.InterruptionNo > 0, v.InterruptionNo), v.Agreement, v.IsImport,
-		})
+			ifAny(v.SetID != 0, v.SetID), text(v.SessionID), ifAny(v.LoginNo > 0, v.LoginNo), ifAny(v.InterruptionNo > 0, v.InterruptionNo), v.Agreement, v.IsImport)
 	}
-	_, err = tx.CopyFrom(ctx, pgx.Identifier{"rm", "visits"}, columns(`app_id room_id user_id no room_seq server_session_id platform term_type
-		relogin login_at logout_at logout_reason set_id session_id login_no interruption_no agreement is_import`), pgx.CopyFromRows(rows))
-	if err != nil {
+	queueEnds(batch, logins, ends, copies)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write visits: %w", err)
 	}
-	return writeEnds(ctx, tx, logins, ends, copies)
+	return nil
 }
 
-// writeEnds writes the ends that only the server saw, and marks the callbacks
+// queueEnds writes the ends that only the server saw, and marks the callbacks
 // that are copies.
-func writeEnds(ctx context.Context, tx pgx.Tx, logins []projections.ClientLogin, ends []projections.WitnessedEnd, copies []events.Ref) error {
+func queueEnds(batch *pgx.Batch, logins []projections.ClientLogin, ends []projections.WitnessedEnd, copies []events.Ref) {
 	sets := make([]int64, 0, len(logins))
 	for i := range logins {
 		sets = append(sets, logins[i].SetID)
 	}
-	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM rm.witnessed_ends WHERE set_id = ANY($1)`, sets)
 	for _, e := range ends {
 		batch.Queue(`INSERT INTO rm.witnessed_ends (set_id, login_no, ended_by, ended_at) VALUES ($1, $2, $3, $4)`, e.SetID, e.LoginNo, e.EndedBy, e.EndedAt)
@@ -61,10 +58,6 @@ func writeEnds(ctx context.Context, tx pgx.Tx, logins []projections.ClientLogin,
 		batch.Queue(`INSERT INTO rm.marks (generation, partition, stream_seq, is_copy) VALUES ($1, $2, $3, true)
 ON CONFLICT (generation, partition, stream_seq) DO NOTHING`, c.Generation, c.Partition, int64(c.Seq))
 	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("write witnessed ends: %w", err)
-	}
-	return nil
 }
 
 // serverFacts are the callbacks about one user in one room.
