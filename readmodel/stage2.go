@@ -254,10 +254,34 @@ func takeMarks(ctx context.Context, tx pgx.Tx) (ids []int64, keys []dirtyKey, er
 		ids, keys = append(ids, id), append(keys, k)
 		return nil
 	})
+	if err != nil || len(ids) == 0 {
+		return nil, nil, err
+	}
 	slices.SortFunc(keys, func(a, b dirtyKey) int {
 		return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.app, b.app), cmp.Compare(a.room, b.room), cmp.Compare(a.key, b.key))
 	})
-	return ids, slices.Compact(keys), err
+	keys = slices.Compact(keys)
+	more, err := takeMore(ctx, tx, ids[len(ids)-1], keys)
+	return append(ids, more...), keys, err
+}
+
+// takeMore locks what marks the same keys again: where many wait, a key is
+// worked out once for all of them.
+func takeMore(ctx context.Context, tx pgx.Tx, after int64, keys []dirtyKey) ([]int64, error) {
+	var whats, apps, rooms, names []string
+	for _, k := range keys {
+		whats, apps, rooms, names = append(whats, k.what), append(apps, k.app), append(rooms, k.room), append(names, k.key)
+	}
+	rows, err := tx.Query(ctx, `
+SELECT d.id
+FROM rm.dirty d
+JOIN unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS k (what, app_id, room_id, key) USING (what, app_id, room_id, key)
+WHERE d.id > $1
+FOR UPDATE OF d SKIP LOCKED`, after, whats, apps, rooms, names)
+	if err != nil {
+		return nil, fmt.Errorf("take more marks: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 // Unsettled counts the marks that wait for the second stage.
