@@ -1,3 +1,4 @@
+DROP INDEX roomtrail.events_peer;
 DROP TABLE roomtrail.freshness;
 DROP TABLE roomtrail.metric_definitions;
 DROP TABLE roomtrail.histogram_edges;

@@ -48,3 +48,6 @@ CREATE TABLE roomtrail.freshness (
     n         bigint      NOT NULL,
     PRIMARY KEY (at, partition, bucket)
 );
+
+-- Who was told of whom: few events in long sessions.
+CREATE INDEX events_peer ON roomtrail.events (set_id) WHERE kind = 'peer';

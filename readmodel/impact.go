@@ -258,15 +258,15 @@ func setsOf(occupants []projections.Occupant) []int64 {
 // peerWords are what clients in the room were told of each other in a time.
 func peerWords(ctx context.Context, tx pgx.Tx, occupants []projections.Occupant, from, to time.Time) ([]projections.PeerWord, error) {
 	rows, err := tx.Query(ctx, `
-SELECT peer_user_id, happened_at, peer_update = 'ADD'
-FROM (
-    SELECT DISTINCT ON (set_id, seq) kind, peer_user_id, happened_at, peer_update
-    FROM roomtrail.events
-    WHERE set_id = ANY($1) AND source = 'client'
-      AND stored_at >= (SELECT min(first_stored_at) FROM roomtrail.identities WHERE id = ANY($1))
-    ORDER BY set_id, seq, generation, stream_seq
-) AS e
-WHERE kind = 'peer' AND peer_user_id IS NOT NULL AND happened_at BETWEEN $2 AND $3`, setsOf(occupants), from, to)
+WITH since AS (SELECT min(first_stored_at) AS at FROM roomtrail.identities WHERE id = ANY($1))
+SELECT e.peer_user_id, e.happened_at, e.peer_update = 'ADD'
+FROM roomtrail.events e, since
+WHERE e.set_id = ANY($1) AND e.kind = 'peer' AND e.source = 'client' AND e.peer_user_id IS NOT NULL
+  AND e.happened_at BETWEEN $2 AND $3 AND e.stored_at >= since.at
+  AND NOT EXISTS ( -- else it is a later copy
+      SELECT FROM roomtrail.events o
+      WHERE o.set_id = e.set_id AND o.seq = e.seq AND o.source = 'client' AND o.stored_at >= since.at
+        AND (o.generation, o.stream_seq) < (e.generation, e.stream_seq))`, setsOf(occupants), from, to)
 	if err != nil {
 		return nil, fmt.Errorf("load what clients were told of others: %w", err)
 	}
