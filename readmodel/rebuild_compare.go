@@ -81,15 +81,26 @@ func (r *rebuild) compare(ctx context.Context, report *RebuildReport) error {
 // beside is the same database with other derived tables, for the second stage.
 func (m *ReadModel) beside(rm *schema) *ReadModel { return &ReadModel{pool: m.pool, rm: rm} }
 
-// settleMost works out what is marked until little is left.
+// settleMost works out what is marked when it begins, and then what was marked
+// meanwhile: where events come in there is always more.
 func settleMost(ctx context.Context, m *ReadModel) error {
-	for {
-		if n, err := m.Settle(ctx); err != nil || n < settleBatch {
+	for range 2 {
+		var last int64
+		if err := m.pool.QueryRow(ctx, m.rm.sql(`SELECT coalesce(max(id), 0) FROM rm.dirty`)).Scan(&last); err != nil {
 			return err
 		}
+		for left := true; left; {
+			n, err := m.Settle(ctx)
+			if err != nil || n == 0 {
+				return err
+			}
+			if err := m.pool.QueryRow(ctx, m.rm.sql(`SELECT coalesce(min(id), $1 + 1) <= $1 FROM rm.dirty`), last).Scan(&left); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
 }
-
 // stand holds the live read model still while do runs: no position moves, so no
 // facts and no rows of the first stage are written. The second stage may go on, so it
 // must not ask for locks on positions.
