@@ -101,6 +101,7 @@ func settleMost(ctx context.Context, m *ReadModel) error {
 	}
 	return nil
 }
+
 // stand holds the live read model still while do runs: no position moves, so no
 // facts and no rows of the first stage are written. The second stage may go on, so it
 // must not ask for locks on positions.
