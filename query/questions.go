@@ -137,14 +137,14 @@ LIMIT @limit`,
 		Path: "/v1/recovery",
 		Doc: `How many are back after how long: of those who lost the room, by the time since their Reconnecting.
 Interruptions count that started in the time range.
-  share    estimate of who is back within t_ms (product-limit): what is open counts
-           as still waiting, what gave up as never back, what ended otherwise until then
-  low high its 95 % band
-  naive    of those that are over, the share that was back by then: too high while many wait
-  returned how many were back by then
+  share  estimate of who is back within t_ms (product-limit): what is open counts
+         as still waiting, what gave up as never back, what ended otherwise until then
+  low_share high_share  its 95 % band
+  naive_share  of those that are over, the share that was back by then: too high while many wait
+  returned  how many were back by then
 Ask metric('reconnect_success', …) for how many come back at all.`,
 		Params: []Param{since, until, app},
-		Table:  []string{"t_ms", "share", "low", "high", "naive", "returned"},
+		Table:  []string{"t_ms", "share", "low_share", "high_share", "naive_share", "returned"},
 		Limit:  MaxLimit,
 		SQL:    recoverySQL,
 	},

@@ -83,7 +83,7 @@ WITH curve AS (
   FROM asked LEFT JOIN curve ON curve.until_ms <= asked.t_ms
   GROUP BY asked.t_ms
 )
-SELECT t_ms, coalesce(returned, 0) AS returned, coalesce(share, 0) AS share, low, high, coalesce(naive, 0) AS naive
+SELECT t_ms, coalesce(returned, 0) AS returned, coalesce(share, 0) AS share, low AS low_share, high AS high_share, coalesce(naive, 0) AS naive_share
 FROM steps LEFT JOIN curve USING (until_ms)
 WHERE (SELECT count(*) FROM curve) > 0
 ORDER BY t_ms`
