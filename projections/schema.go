@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 //go:embed sessions.sql
@@ -34,7 +35,14 @@ var statusViewsSQL string
 var stormsViewsSQL string
 
 //go:embed health_views.sql
-var healthViewsSQL string
+var healthViewSQL string
+
+// healthViewsSQL are the three views of the counters.
+var healthViewsSQL = healthView("health_minutes", "1") + healthView("health_hours", "2") + healthView("health_days", "3")
+
+func healthView(name, grain string) string {
+	return strings.NewReplacer("{view}", name, "{grain}", grain).Replace(healthViewSQL)
+}
 
 //go:embed recount.sql
 var recountSQL string
